@@ -1,0 +1,417 @@
+//! Every error type of the crate.
+
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+
+use crate::sync::{Arc, Lock, Payload, resume, std_only};
+
+/// A boxed error, as causes are given.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The reason why a [`CancelContext`](crate::CancelContext) was cancelled.
+///
+/// It has a [kind](CancelKind) and perhaps a cause, which is also its
+/// [`source`](Error::source). The text never repeats the cause, so that reporters that print the
+/// chain of sources print it once.
+///
+/// This is Go's `ctx.Err()` and `context.Cause(ctx)` in one value.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{CancelContext, CancelKind};
+///
+/// let context = CancelContext::new();
+/// context.cancel_with("the disk is full");
+///
+/// let reason = context.reason().unwrap();
+/// assert_eq!(reason.kind(), CancelKind::Cancelled);
+/// assert_eq!(reason.to_string(), "cancelled");
+/// assert_eq!(reason.cause().unwrap().to_string(), "the disk is full");
+/// ```
+#[derive(Clone)]
+pub struct Cancelled {
+    kind: CancelKind,
+    cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// What kind of event cancelled a context; see [`Cancelled::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum CancelKind {
+    /// Somebody called `cancel` or `cancel_with`, or a trigger fired.
+    Cancelled,
+    /// A deadline passed.
+    DeadlineExceeded,
+    /// A task of the group to which the context belongs returned an error.
+    TaskFailed,
+    /// The group to which the context belongs is over.
+    Finished,
+}
+
+impl Cancelled {
+    pub(crate) fn new(kind: CancelKind, cause: Option<BoxError>) -> Self {
+        Cancelled {
+            kind,
+            cause: cause.map(Arc::from),
+        }
+    }
+
+    /// The kind of event that cancelled the context.
+    pub fn kind(&self) -> CancelKind {
+        self.kind
+    }
+
+    /// Whether it was a deadline that passed.
+    pub fn is_deadline(&self) -> bool {
+        self.kind == CancelKind::DeadlineExceeded
+    }
+
+    /// The cause that was given with the cancellation, if there was one.
+    pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.cause.as_deref()
+    }
+}
+
+impl fmt::Display for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            CancelKind::Cancelled => "cancelled",
+            CancelKind::DeadlineExceeded => "deadline exceeded",
+            CancelKind::TaskFailed => "a task of the group failed",
+            CancelKind::Finished => "the group has finished",
+        })
+    }
+}
+
+impl fmt::Debug for Cancelled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cancelled")
+            .field("kind", &self.kind)
+            .field("cause", &self.cause)
+            .finish()
+    }
+}
+
+impl Error for Cancelled {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.cause.as_ref().map(|cause| &**cause as _)
+    }
+}
+
+/// All the errors of a group that kept going.
+///
+/// Each error stands beside the index of its task; [`iter`](Errors::iter) and
+/// [`into_vec`](Errors::into_vec) go in spawn order, while [`first`](Errors::first) is the error
+/// that came first *in time*: usually the root cause.
+///
+/// The text lists all of them. It has no [`source`](Error::source), because there is no single
+/// one.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::ErrGroup;
+///
+/// # futures::executor::block_on(async {
+/// let mut group = ErrGroup::new();
+/// group.spawn(async { Ok(1) });
+/// group.spawn(async { Err("no route") });
+/// group.spawn(async { Err("no disk") });
+///
+/// let errors = group.wait_all().await.unwrap_err();
+/// assert_eq!(errors.to_string(), "2 of 3 tasks failed: task 1: no route; task 2: no disk");
+/// assert_eq!(errors.first(), Some(&"no route"));
+/// # });
+/// ```
+pub struct Errors<E> {
+    /// In spawn order.
+    errors: Vec<(usize, E)>,
+    /// Where in `errors` the one that came first stands.
+    first: usize,
+    total: usize,
+}
+
+impl<E> Errors<E> {
+    /// Takes errors in the order in which they came.
+    pub(crate) fn new(mut errors: Vec<(usize, E)>, total: usize) -> Self {
+        let first = errors.first().map(|first| first.0);
+        errors.sort_by_key(|error| error.0);
+        let first = first.map_or(0, |first| {
+            errors.partition_point(|error| error.0 < first)
+        });
+        Errors {
+            errors,
+            first,
+            total,
+        }
+    }
+
+    /// How many errors there are.
+    pub fn len(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Whether there is no error at all, which happens only when
+    /// [`first_ok`](crate::Group::first_ok) had no task to try.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// How many tasks came to an outcome, good or bad.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// The errors with the indices of their tasks, in spawn order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, &E)> + DoubleEndedIterator {
+        self.errors.iter().map(|(index, error)| (*index, error))
+    }
+
+    /// The error that came first in time, whatever the index of its task.
+    pub fn first(&self) -> Option<&E> {
+        self.errors.get(self.first).map(|(_, error)| error)
+    }
+
+    /// Like [`first`](Errors::first), by value; the others are dropped.
+    pub fn into_first(mut self) -> Option<E> {
+        if self.errors.is_empty() {
+            None
+        } else {
+            Some(self.errors.swap_remove(self.first).1)
+        }
+    }
+
+    /// The errors with the indices of their tasks, in spawn order.
+    pub fn into_vec(self) -> Vec<(usize, E)> {
+        self.errors
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for Errors<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} tasks failed", self.len(), self.total)?;
+        for (position, (index, error)) in self.errors.iter().enumerate() {
+            f.write_str(if position == 0 { ": " } else { "; " })?;
+            write!(f, "task {index}: ")?;
+            // The same flags, so that `{:#}` reaches errors that print their chain for it.
+            error.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl<E: fmt::Debug> fmt::Debug for Errors<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Errors")
+            .field("errors", &self.errors)
+            .field("total", &self.total)
+            .finish()
+    }
+}
+
+impl<E: fmt::Display + fmt::Debug> Error for Errors<E> {}
+
+/// The future that [`try_spawn`](crate::Group::try_spawn) did not take.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::ErrGroup;
+///
+/// let mut group = ErrGroup::<(), ()>::new().limit(1);
+/// group.try_spawn(async { Ok(()) }).unwrap();
+///
+/// let refused = group.try_spawn(async { Ok(()) }).unwrap_err();
+/// assert!(refused.is_full());
+/// let future = refused.into_inner();
+/// # drop(future);
+/// ```
+pub struct TrySpawnError<Fut> {
+    future: Fut,
+    full: bool,
+}
+
+impl<Fut> TrySpawnError<Fut> {
+    pub(crate) fn full(future: Fut) -> Self {
+        TrySpawnError { future, full: true }
+    }
+
+    pub(crate) fn closed(future: Fut) -> Self {
+        TrySpawnError {
+            future,
+            full: false,
+        }
+    }
+
+    /// Gives the future back.
+    pub fn into_inner(self) -> Fut {
+        self.future
+    }
+
+    /// Whether the group was at its limit. Otherwise it has failed or is closed.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
+impl<Fut> fmt::Display for TrySpawnError<Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.full {
+            "the group is at its limit"
+        } else {
+            "the group has failed or is closed"
+        })
+    }
+}
+
+impl<Fut> fmt::Debug for TrySpawnError<Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrySpawnError")
+            .field("full", &self.full)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<Fut> Error for TrySpawnError<Fut> {}
+
+std_only! {
+    /// A task that panicked, as the error that [`catch_panics`](crate::Group::catch_panics) makes
+    /// of it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{ErrGroup, Panicked};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), Panicked>::new().catch_panics();
+    /// group.spawn(async { panic!("out of cheese") });
+    ///
+    /// let panicked = group.await.unwrap_err();
+    /// assert_eq!(panicked.message(), Some("out of cheese"));
+    /// assert_eq!(panicked.to_string(), "a task panicked: out of cheese");
+    /// # });
+    /// ```
+    pub struct Panicked {
+        message: Option<Cow<'static, str>>,
+        /// A payload need not be `Sync`; nobody ever locks this.
+        payload: Lock<Payload>,
+    }
+
+    impl Panicked {
+        pub(crate) fn new(payload: Payload) -> Self {
+            let message = if let Some(text) = payload.downcast_ref::<&'static str>() {
+                Some(Cow::Borrowed(*text))
+            } else {
+                payload.downcast_ref::<String>().cloned().map(Cow::Owned)
+            };
+            Panicked {
+                message,
+                payload: Lock::new(payload),
+            }
+        }
+
+        /// The text of the panic, if it was a text, as it is with `panic!`.
+        pub fn message(&self) -> Option<&str> {
+            self.message.as_deref()
+        }
+
+        /// What the panic carried.
+        pub fn into_payload(self) -> Box<dyn core::any::Any + Send> {
+            self.payload.into_inner()
+        }
+
+        /// Lets the panic go on.
+        ///
+        /// # Panics
+        ///
+        /// Always, with the payload of the original panic.
+        pub fn resume(self) -> ! {
+            resume(self.into_payload())
+        }
+    }
+
+    impl fmt::Display for Panicked {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a task panicked")?;
+            match self.message() {
+                Some(message) => write!(f, ": {message}"),
+                None => Ok(()),
+            }
+        }
+    }
+
+    impl fmt::Debug for Panicked {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("Panicked")
+                .field("message", &self.message)
+                .finish_non_exhaustive()
+        }
+    }
+
+    impl Error for Panicked {}
+
+    /// [`TimedOut`](std::io::ErrorKind::TimedOut) for a deadline, otherwise
+    /// [`Interrupted`](std::io::ErrorKind::Interrupted).
+    impl From<Cancelled> for std::io::Error {
+        fn from(reason: Cancelled) -> Self {
+            let kind = if reason.is_deadline() {
+                std::io::ErrorKind::TimedOut
+            } else {
+                std::io::ErrorKind::Interrupted
+            };
+            std::io::Error::new(kind, reason)
+        }
+    }
+
+    /// [`Other`](std::io::ErrorKind::Other).
+    impl From<Panicked> for std::io::Error {
+        fn from(panicked: Panicked) -> Self {
+            std::io::Error::other(panicked)
+        }
+    }
+
+    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput).
+    impl From<TooLarge> for std::io::Error {
+        fn from(error: TooLarge) -> Self {
+            std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
+        }
+    }
+}
+
+/// More permits were requested than a [`Semaphore`](crate::Semaphore) has in all, so that the
+/// request could never be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TooLarge {
+    /// How many permits were requested.
+    pub requested: usize,
+    /// How many the semaphore has in all.
+    pub capacity: usize,
+}
+
+impl TooLarge {
+    pub(crate) fn new(requested: usize, capacity: usize) -> Self {
+        TooLarge {
+            requested,
+            capacity,
+        }
+    }
+}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} permits were requested of a semaphore that has {}",
+            self.requested, self.capacity
+        )
+    }
+}
+
+impl Error for TooLarge {}

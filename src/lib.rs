@@ -1,0 +1,17 @@
+//! Runs fallible futures together, on any executor, without spawning.
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod error;
+mod panic;
+mod sync;
+
+sync::std_only! {
+    pub use error::Panicked;
+}
+pub use error::{CancelKind, Cancelled, Errors, TooLarge, TrySpawnError};

@@ -1,0 +1,165 @@
+//! What differs between `std`, `no_std` and loom. No other file has such a switch.
+
+pub(crate) use alloc::sync::{Arc, Weak};
+
+pub(crate) use imp::{Lock, Payload, catch, panicking, resume};
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic;
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic;
+
+/// Items that exist only with the feature `std`.
+macro_rules! std_only {
+    ($($item:item)*) => {
+        $(
+            #[cfg(feature = "std")]
+            #[cfg_attr(docsrs, doc(cfg(feature = "std")))]
+            $item
+        )*
+    };
+}
+pub(crate) use std_only;
+
+/// Everything that stands on the standard library.
+///
+/// `Lock` gives its value to a closure and to nobody else, so that a lock and a critical
+/// section can stand behind the same name. No closure may run code of the user: no poll, no
+/// wake, no clone or drop of a waker, no destructor of a future or value.
+#[cfg(feature = "std")]
+mod imp {
+    use alloc::boxed::Box;
+    use std::any::Any;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    #[cfg(loom)]
+    use loom::sync::Mutex;
+    #[cfg(not(loom))]
+    use std::sync::Mutex;
+    use std::sync::PoisonError;
+
+    pub(crate) struct Lock<T>(Mutex<T>);
+
+    impl<T> Lock<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Lock(Mutex::new(value))
+        }
+
+        pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+            f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        }
+
+        /// `None` if the lock is taken.
+        pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+            self.0.try_lock().ok().map(|mut value| f(&mut value))
+        }
+
+        pub(crate) fn get_mut(&mut self) -> &mut T {
+            self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+        }
+
+        pub(crate) fn into_inner(self) -> T {
+            self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// What a panic carries.
+    pub(crate) type Payload = Box<dyn Any + Send>;
+
+    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+        catch_unwind(AssertUnwindSafe(f))
+    }
+
+    pub(crate) fn resume(payload: Payload) -> ! {
+        resume_unwind(payload)
+    }
+
+    pub(crate) fn panicking() -> bool {
+        std::thread::panicking()
+    }
+}
+
+#[cfg(not(feature = "std"))]
+mod imp {
+    use core::convert::Infallible;
+
+    #[cfg(feature = "critical-section")]
+    pub(crate) use self::section::Lock;
+    #[cfg(not(feature = "critical-section"))]
+    pub(crate) use self::spinning::Lock;
+
+    #[cfg(not(feature = "critical-section"))]
+    mod spinning {
+        pub(crate) struct Lock<T>(spin::Mutex<T>);
+
+        impl<T> Lock<T> {
+            pub(crate) fn new(value: T) -> Self {
+                Lock(spin::Mutex::new(value))
+            }
+
+            pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+                f(&mut self.0.lock())
+            }
+
+            pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+                self.0.try_lock().map(|mut value| f(&mut value))
+            }
+
+            pub(crate) fn get_mut(&mut self) -> &mut T {
+                self.0.get_mut()
+            }
+
+            pub(crate) fn into_inner(self) -> T {
+                self.0.into_inner()
+            }
+        }
+    }
+
+    #[cfg(feature = "critical-section")]
+    mod section {
+        use core::cell::RefCell;
+        use critical_section::Mutex;
+
+        pub(crate) struct Lock<T>(Mutex<RefCell<T>>);
+
+        impl<T> Lock<T> {
+            pub(crate) fn new(value: T) -> Self {
+                Lock(Mutex::new(RefCell::new(value)))
+            }
+
+            pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
+                critical_section::with(|section| f(&mut self.0.borrow_ref_mut(section)))
+            }
+
+            pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+                critical_section::with(|section| {
+                    let mut value = self.0.borrow(section).try_borrow_mut().ok()?;
+                    Some(f(&mut value))
+                })
+            }
+
+            pub(crate) fn get_mut(&mut self) -> &mut T {
+                self.0.get_mut().get_mut()
+            }
+
+            pub(crate) fn into_inner(self) -> T {
+                self.0.into_inner().into_inner()
+            }
+        }
+    }
+
+    /// Without `std` no panic can be caught.
+    pub(crate) type Payload = Infallible;
+
+    pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
+        Ok(f())
+    }
+
+    pub(crate) fn resume(payload: Payload) -> ! {
+        match payload {}
+    }
+
+    pub(crate) fn panicking() -> bool {
+        false
+    }
+}
