@@ -16,13 +16,14 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     pub(crate) fn run(&mut self, step: impl FnOnce()) {
-        if let Err(payload) = catch(step) {
+        let mut caught = catch(step).err();
+        // The destructor of a payload is code of the user, too, and its panic has a payload.
+        while let Some(payload) = caught {
             if self.first.is_none() {
                 self.first = Some(payload);
-            } else {
-                // The destructor of a payload is code of the user, too.
-                self.run(|| drop(payload));
+                return;
             }
+            caught = catch(|| drop(payload)).err();
         }
     }
 
