@@ -141,9 +141,7 @@ impl<E> Errors<E> {
     pub(crate) fn new(mut errors: Vec<(usize, E)>, total: usize) -> Self {
         let first = errors.first().map(|first| first.0);
         errors.sort_by_key(|error| error.0);
-        let first = first.map_or(0, |first| {
-            errors.partition_point(|error| error.0 < first)
-        });
+        let first = first.map_or(0, |first| errors.partition_point(|error| error.0 < first));
         Errors {
             errors,
             first,
