@@ -21,6 +21,12 @@ macro_rules! std_only {
 }
 pub(crate) use std_only;
 
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Self {
+        Lock::new(T::default())
+    }
+}
+
 /// Everything that stands on the standard library.
 ///
 /// `Lock` gives its value to a closure and to nobody else, so that a lock and a critical
