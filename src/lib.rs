@@ -7,11 +7,15 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod context;
 mod error;
+mod list;
 mod panic;
 mod sync;
+mod waiters;
 
 sync::std_only! {
     pub use error::Panicked;
 }
+pub use context::{CancelContext, Cancelling, DropGuard, Run};
 pub use error::{CancelKind, Cancelled, Errors, TooLarge, TrySpawnError};
