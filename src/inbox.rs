@@ -1,0 +1,353 @@
+//! What a group shares with its spawners.
+
+use alloc::collections::VecDeque;
+use core::future::poll_fn;
+use core::task::Poll;
+
+use crate::list::Key;
+use crate::parent::Parent;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use crate::sync::{Arc, Lock};
+use crate::waiters::Notice;
+
+/// A task that waits to be started.
+pub(crate) struct Queued<F> {
+    pub(crate) index: usize,
+    pub(crate) task: F,
+}
+
+/// Whether a group takes tasks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    Open,
+    /// Failed, or dropping its tasks.
+    Refusing,
+    /// Over, for good.
+    Closed,
+}
+
+/// Why a task was not taken.
+pub(crate) enum Refused {
+    Full,
+    Closed,
+}
+
+/// # Invariants
+///
+/// 1. `spawned` and `gate` change only while the lock is held, or, as long as there was never a
+///    spawner (`shared`), by the owner. So what [`try_push`](Inbox::try_push) tests and what it
+///    inserts are one critical section.
+/// 2. `finished` and `running` are written by the owner alone. So no counter needs a
+///    read-modify-write: each has one writer at a time.
+/// 3. A task is in `incoming` only if `mail` is set. The owner takes all of it before it decides
+///    that it is done.
+pub(crate) struct Inbox<F> {
+    /// What was spawned by spawners, or by the owner since there are spawners. All of it comes
+    /// after what is in the owner's queue.
+    incoming: Lock<VecDeque<Queued<F>>>,
+    mail: AtomicBool,
+    shared: AtomicBool,
+    gate: AtomicUsize,
+    limit: AtomicUsize,
+    /// How many tasks were ever spawned: the index of the next.
+    spawned: AtomicUsize,
+    /// How many of them are gone.
+    finished: AtomicUsize,
+    running: AtomicUsize,
+    /// Those who wait until there is room.
+    room: Notice,
+    parent: Arc<Parent>,
+}
+
+impl<F> Inbox<F> {
+    pub(crate) fn new(parent: Arc<Parent>) -> Self {
+        Inbox {
+            incoming: Lock::new(VecDeque::new()),
+            mail: AtomicBool::new(false),
+            shared: AtomicBool::new(false),
+            gate: AtomicUsize::new(Gate::Open as usize),
+            limit: AtomicUsize::new(usize::MAX),
+            spawned: AtomicUsize::new(0),
+            finished: AtomicUsize::new(0),
+            running: AtomicUsize::new(0),
+            room: Notice::default(),
+            parent,
+        }
+    }
+
+    pub(crate) fn gate(&self) -> Gate {
+        match self.gate.load(Acquire) {
+            0 => Gate::Open,
+            1 => Gate::Refusing,
+            _ => Gate::Closed,
+        }
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.load(Relaxed)
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Relaxed)
+    }
+
+    /// How many tasks are running or queued.
+    pub(crate) fn len(&self) -> usize {
+        // In this order: a task is spawned before it is finished.
+        let finished = self.finished.load(Acquire);
+        self.spawned.load(Acquire) - finished
+    }
+
+    pub(crate) fn queued(&self) -> usize {
+        let running = self.running();
+        self.len().saturating_sub(running)
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.len() < self.limit()
+    }
+
+    /// Waits until there is room (true), or the group takes nothing more (false).
+    pub(crate) async fn ready(&self) -> bool {
+        let mut waiting = Waiting {
+            inbox: self,
+            key: None,
+        };
+        poll_fn(|cx| {
+            if let Some(ready) = self.readiness() {
+                return Poll::Ready(ready);
+            }
+            self.room.register(&mut waiting.key, cx.waker());
+            // The other fence is in `notice_room`: either the owner sees this waiter there, or
+            // what it did before is seen here.
+            fence(SeqCst);
+            self.readiness().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+
+    fn readiness(&self) -> Option<bool> {
+        if self.gate() != Gate::Open {
+            Some(false)
+        } else {
+            self.has_room().then_some(true)
+        }
+    }
+
+    /// Wakes those who wait for room if there is some, or never will be.
+    pub(crate) fn notice_room(&self) {
+        if self.is_shared() && self.readiness().is_some() {
+            fence(SeqCst);
+            self.room.notify();
+        }
+    }
+
+    /// # Panics
+    ///
+    /// If `limit` is 0.
+    pub(crate) fn set_limit(&self, limit: usize) {
+        assert!(
+            limit > 0,
+            "the limit of a group must not be 0: no task could ever start"
+        );
+        self.limit.store(limit, Release);
+        self.parent.wake();
+        self.notice_room();
+    }
+
+    /// Takes a task from whoever has a spawner.
+    pub(crate) fn push(&self, task: F) -> Result<(), F> {
+        let closed = |inbox: &Self| (inbox.gate() != Gate::Open).then_some(Refused::Closed);
+        self.insert(task, |task| task, closed)
+            .map_err(|(task, _)| task)
+    }
+
+    /// The same, if there is room. `erase` makes a task of what is given.
+    pub(crate) fn try_push<B>(
+        &self,
+        task: B,
+        erase: impl FnOnce(B) -> F,
+    ) -> Result<(), (B, Refused)> {
+        self.insert(task, erase, Self::refusal)
+    }
+
+    fn insert<B>(
+        &self,
+        task: B,
+        erase: impl FnOnce(B) -> F,
+        refusal: impl FnOnce(&Self) -> Option<Refused>,
+    ) -> Result<(), (B, Refused)> {
+        self.incoming.with(|incoming| {
+            if let Some(refused) = refusal(self) {
+                return Err((task, refused));
+            }
+            let index = self.count();
+            let task = erase(task);
+            incoming.push_back(Queued { index, task });
+            self.mail.store(true, Release);
+            Ok(())
+        })?;
+        self.parent.wake();
+        Ok(())
+    }
+
+    /// Why a task would not be taken just now, if so. Another moment it may be different.
+    pub(crate) fn refusal(&self) -> Option<Refused> {
+        if self.gate() != Gate::Open {
+            Some(Refused::Closed)
+        } else {
+            (!self.has_room()).then_some(Refused::Full)
+        }
+    }
+
+    /// Gives out an index. Under the lock, or by the owner alone.
+    fn count(&self) -> usize {
+        let index = self.spawned.load(Relaxed);
+        self.spawned.store(index + 1, Release);
+        index
+    }
+}
+
+/// For the owner.
+impl<F> Inbox<F> {
+    /// From now on others may look into the inbox.
+    pub(crate) fn share(&self) {
+        self.shared.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.load(Relaxed)
+    }
+
+    /// Puts a task into the owner's queue, or after what spawners have sent already.
+    pub(crate) fn push_own(&self, queue: &mut VecDeque<Queued<F>>, task: F) -> Result<(), F> {
+        if self.is_shared() {
+            return self.push(task);
+        }
+        if self.gate() != Gate::Open {
+            return Err(task);
+        }
+        self.enqueue(queue, task);
+        Ok(())
+    }
+
+    fn enqueue(&self, queue: &mut VecDeque<Queued<F>>, task: F) {
+        let index = self.count();
+        queue.push_back(Queued { index, task });
+        self.parent.wake_if_parked();
+    }
+
+    /// The same, if there is room. `erase` makes a task of what is given.
+    pub(crate) fn try_push_own<B>(
+        &self,
+        queue: &mut VecDeque<Queued<F>>,
+        task: B,
+        erase: impl FnOnce(B) -> F,
+    ) -> Result<(), (B, Refused)> {
+        if self.is_shared() {
+            return self.try_push(task, erase);
+        }
+        match self.refusal() {
+            Some(refused) => Err((task, refused)),
+            None => {
+                self.enqueue(queue, erase(task));
+                Ok(())
+            }
+        }
+    }
+
+    /// Moves what spawners have sent to the owner's queue.
+    pub(crate) fn collect(&self, queue: &mut VecDeque<Queued<F>>) {
+        if self.mail.load(Acquire) {
+            self.incoming.with(|incoming| self.take(incoming, queue));
+        }
+    }
+
+    /// The same, but if there is nothing, the group has come to its end, and may be closed in the
+    /// same section. True if so.
+    pub(crate) fn end(&self, queue: &mut VecDeque<Queued<F>>, close: bool) -> bool {
+        if !self.is_shared() {
+            if close {
+                self.set_gate(Gate::Closed);
+            }
+            return true;
+        }
+        let ended = self.incoming.with(|incoming| {
+            let ended = incoming.is_empty();
+            if !ended {
+                self.take(incoming, queue);
+            } else if close {
+                self.set_gate(Gate::Closed);
+            }
+            ended
+        });
+        if ended && close {
+            self.notice_room();
+        }
+        ended
+    }
+
+    fn take(&self, incoming: &mut VecDeque<Queued<F>>, queue: &mut VecDeque<Queued<F>>) {
+        self.mail.store(false, Relaxed);
+        if queue.is_empty() {
+            core::mem::swap(incoming, queue);
+        } else {
+            queue.append(incoming);
+        }
+    }
+
+    /// Lets tasks in again, or keeps them out; unless it is closed, which is for good. Gives out
+    /// what is still in the inbox if it does not stay open.
+    pub(crate) fn turn(&self, gate: Gate) -> VecDeque<Queued<F>> {
+        self.incoming.with(|incoming| {
+            if self.gate() != Gate::Closed {
+                self.set_gate(gate);
+            }
+            if self.gate() == Gate::Open {
+                return VecDeque::new();
+            }
+            self.mail.store(false, Relaxed);
+            core::mem::take(incoming)
+        })
+    }
+
+    fn set_gate(&self, gate: Gate) {
+        self.gate.store(gate as usize, Release);
+    }
+
+    /// A queued task is started.
+    pub(crate) fn started(&self) {
+        self.running.store(self.running() + 1, Relaxed);
+    }
+
+    /// A running task is gone.
+    pub(crate) fn ended(&self) {
+        self.running.store(self.running() - 1, Relaxed);
+        self.dropped(1);
+    }
+
+    /// So many tasks that were not running are gone.
+    pub(crate) fn dropped(&self, count: usize) {
+        let finished = self.finished.load(Relaxed) + count;
+        self.finished.store(finished, Release);
+    }
+
+    /// All tasks are gone.
+    pub(crate) fn emptied(&self) {
+        self.running.store(0, Relaxed);
+        self.finished.store(self.spawned.load(Acquire), Release);
+    }
+}
+
+/// A place in the list of those who wait for room.
+struct Waiting<'a, F> {
+    inbox: &'a Inbox<F>,
+    key: Option<Key>,
+}
+
+impl<F> Drop for Waiting<'_, F> {
+    fn drop(&mut self) {
+        self.inbox.room.deregister(&mut self.key);
+    }
+}

@@ -1,0 +1,256 @@
+//! What a group keeps of the tasks that ended, until somebody asks.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::error::Errors;
+
+/// Kept values and errors, in the order in which they came.
+pub(crate) struct Outcomes<T, E> {
+    values: VecDeque<T>,
+    /// The index of each value.
+    indices: Indices,
+    errors: VecDeque<Kept<E>>,
+    /// How many values were kept before the first of `values`.
+    taken: usize,
+}
+
+struct Kept<E> {
+    index: usize,
+    /// How many values were kept before this error.
+    rank: usize,
+    error: E,
+}
+
+impl<T, E> Default for Outcomes<T, E> {
+    fn default() -> Self {
+        Outcomes {
+            values: VecDeque::new(),
+            indices: Indices::new::<T>(),
+            errors: VecDeque::new(),
+            taken: 0,
+        }
+    }
+}
+
+impl<T, E> Outcomes<T, E> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.errors.is_empty()
+    }
+
+    pub(crate) fn has_value(&self) -> bool {
+        !self.values.is_empty()
+    }
+
+    pub(crate) fn has_error(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
+    pub(crate) fn push_value(&mut self, index: usize, value: T) {
+        self.values.push_back(value);
+        self.indices.push(index);
+    }
+
+    pub(crate) fn push_error(&mut self, index: usize, error: E) {
+        self.errors.push_back(Kept {
+            index,
+            rank: self.taken + self.values.len(),
+            error,
+        });
+    }
+
+    pub(crate) fn last_error(&self) -> Option<&E> {
+        self.errors.back().map(|kept| &kept.error)
+    }
+
+    /// The outcome that came first.
+    pub(crate) fn pop(&mut self) -> Option<Result<T, E>> {
+        match self.errors.front() {
+            Some(kept) if kept.rank <= self.taken => self.pop_error().map(Err),
+            _ => self.pop_value().map(Ok),
+        }
+    }
+
+    pub(crate) fn pop_value(&mut self) -> Option<T> {
+        let value = self.values.pop_front()?;
+        self.indices.pop();
+        self.taken += 1;
+        Some(value)
+    }
+
+    pub(crate) fn pop_error(&mut self) -> Option<E> {
+        self.errors.pop_front().map(|kept| kept.error)
+    }
+
+    pub(crate) fn drop_values(&mut self) {
+        self.taken += self.values.len();
+        self.indices = Indices::new::<T>();
+        self.values = VecDeque::new();
+    }
+
+    /// The values in spawn order.
+    pub(crate) fn into_values(self) -> Vec<T> {
+        let Indices::Each(indices) = self.indices else {
+            // Values of size zero are all alike.
+            return self.values.into();
+        };
+        if indices
+            .iter()
+            .zip(indices.iter().skip(1))
+            .all(|(a, b)| a < b)
+        {
+            return self.values.into();
+        }
+        let mut pairs: Vec<_> = indices.into_iter().zip(self.values).collect();
+        pairs.sort_unstable_by_key(|pair| pair.0);
+        pairs.into_iter().map(|pair| pair.1).collect()
+    }
+
+    /// All values in spawn order, or all errors.
+    pub(crate) fn into_all(mut self) -> Result<Vec<T>, Errors<E>> {
+        if self.errors.is_empty() {
+            Ok(self.into_values())
+        } else {
+            Err(self.take_errors())
+        }
+    }
+
+    pub(crate) fn take_errors(&mut self) -> Errors<E> {
+        let total = self.values.len() + self.errors.len();
+        let errors = mem::take(&mut self.errors).into_iter();
+        Errors::new(errors.map(|kept| (kept.index, kept.error)).collect(), total)
+    }
+
+    /// Every outcome in spawn order.
+    pub(crate) fn into_results(self) -> Vec<Result<T, E>> {
+        let count = self.values.len() + self.errors.len();
+        let mut pairs = Vec::with_capacity(count);
+        let values = self.values.into_iter().map(Ok);
+        match self.indices {
+            Indices::Each(indices) => pairs.extend(indices.into_iter().zip(values)),
+            Indices::Merged(runs) => pairs.extend(runs.indices().zip(values)),
+        }
+        pairs.extend(
+            self.errors
+                .into_iter()
+                .map(|kept| (kept.index, Err(kept.error))),
+        );
+        pairs.sort_by_key(|pair: &(usize, _)| pair.0);
+        pairs.into_iter().map(|pair| pair.1).collect()
+    }
+}
+
+/// The indices of kept values.
+enum Indices {
+    /// One for each value, in the order in which they came.
+    Each(VecDeque<usize>),
+    /// Of values of size zero: they are all alike, so that it is enough to know which indices
+    /// have one. A group that runs for years keeps the results of a billion tasks in no memory.
+    Merged(Runs),
+}
+
+impl Indices {
+    fn new<T>() -> Self {
+        if mem::size_of::<T>() == 0 {
+            Indices::Merged(Runs::default())
+        } else {
+            Indices::Each(VecDeque::new())
+        }
+    }
+
+    fn push(&mut self, index: usize) {
+        match self {
+            Indices::Each(indices) => indices.push_back(index),
+            Indices::Merged(runs) => runs.insert(index),
+        }
+    }
+
+    fn pop(&mut self) {
+        match self {
+            Indices::Each(indices) => {
+                indices.pop_front();
+            }
+            Indices::Merged(runs) => runs.remove_first(),
+        }
+    }
+}
+
+/// A set of numbers, as runs of neighbours. It takes memory for the gaps, that is for the tasks
+/// that are not done yet.
+#[derive(Default)]
+struct Runs {
+    /// The first number of each run, and the one after its last. Runs never touch.
+    runs: BTreeMap<usize, usize>,
+}
+
+impl Runs {
+    fn insert(&mut self, number: usize) {
+        let mut end = number + 1;
+        if let Some(after) = self.runs.remove(&end) {
+            end = after;
+        }
+        match self.runs.range_mut(..=number).next_back() {
+            Some((_, before)) if *before == number => *before = end,
+            _ => {
+                self.runs.insert(number, end);
+            }
+        }
+    }
+
+    fn remove_first(&mut self) {
+        if let Some((start, end)) = self.runs.pop_first() {
+            if start + 1 < end {
+                self.runs.insert(start + 1, end);
+            }
+        }
+    }
+
+    fn indices(self) -> impl Iterator<Item = usize> {
+        self.runs.into_iter().flat_map(|(start, end)| start..end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn runs_merge_with_the_neighbours_on_both_sides() {
+        let mut runs = Runs::default();
+        for number in [5, 0, 2, 6, 1, 9, 8] {
+            runs.insert(number);
+        }
+        let expected = BTreeMap::from([(0, 3), (5, 7), (8, 10)]);
+        assert_eq!(runs.runs, expected);
+        runs.remove_first();
+        assert_eq!(runs.indices().collect::<Vec<_>>(), [1, 2, 5, 6, 8, 9]);
+    }
+
+    #[test]
+    fn outcomes_come_out_in_the_order_in_which_they_came() {
+        let mut outcomes = Outcomes::default();
+        outcomes.push_value(2, 'c');
+        outcomes.push_error(0, "a");
+        outcomes.push_value(1, 'b');
+        assert_eq!(outcomes.pop(), Some(Ok('c')));
+        outcomes.push_error(3, "d");
+        let rest: Vec<_> = core::iter::from_fn(|| outcomes.pop()).collect();
+        assert_eq!(rest, vec![Err("a"), Ok('b'), Err("d")]);
+    }
+
+    #[test]
+    fn results_of_size_zero_stand_in_spawn_order_between_errors() {
+        let mut outcomes = Outcomes::default();
+        for index in [4, 0, 3] {
+            outcomes.push_value(index, ());
+        }
+        outcomes.push_error(2, "c");
+        outcomes.push_error(1, "b");
+        assert_eq!(
+            outcomes.into_results(),
+            vec![Ok(()), Err("b"), Err("c"), Ok(()), Ok(())]
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! Spawning into a group from anywhere, its own tasks included.
+
+use alloc::boxed::Box;
+use core::fmt;
+use core::future::Future;
+
+use crate::error::TrySpawnError;
+use crate::inbox::{Gate, Inbox, Refused};
+use crate::kind::{Accepts, Kind, Local, Sending};
+use crate::sync::Arc;
+
+/// Spawns tasks into the [`ErrGroup`](crate::ErrGroup) it came from.
+pub type ErrSpawner<'env, T, E> = Spawner<'env, T, E, Sending>;
+
+/// Spawns tasks into the [`LocalErrGroup`](crate::LocalErrGroup) it came from.
+pub type LocalErrSpawner<'env, T, E> = Spawner<'env, T, E, Local>;
+
+/// Spawns tasks into a group, from anywhere: from another task of the program, from another
+/// thread, from a task of the group itself.
+///
+/// Made by [`Group::spawner`](crate::Group::spawner), and cheap to clone. A spawner does not
+/// keep its group alive: the group is done when nothing is running or queued, and what is spawned
+/// after that is dropped.
+///
+/// The two flavours have aliases: [`ErrSpawner`], which is `Send` and `Sync`, and
+/// [`LocalErrSpawner`].
+///
+/// # Examples
+///
+/// A tree is walked by tasks that spawn tasks. The signature returns `impl Future`: an `async fn`
+/// that spawned itself would have a type that contains itself.
+///
+/// ```
+/// use errgroup::{ErrGroup, ErrSpawner};
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// struct Node(Vec<Node>);
+///
+/// fn visit<'env>(
+///     node: &'env Node,
+///     count: &'env AtomicUsize,
+///     spawner: ErrSpawner<'env, (), std::io::Error>,
+/// ) -> impl Future<Output = std::io::Result<()>> + Send + 'env {
+///     async move {
+///         count.fetch_add(1, Ordering::Relaxed);
+///         for child in &node.0 {
+///             spawner.spawn(visit(child, count, spawner.clone()));
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let tree = Node(vec![Node(vec![Node(vec![])]), Node(vec![])]);
+/// let count = AtomicUsize::new(0);
+/// let mut group = ErrGroup::new().limit(8);
+/// group.spawn(visit(&tree, &count, group.spawner()));
+/// group.await.unwrap();
+/// assert_eq!(count.into_inner(), 4);
+/// # });
+/// ```
+pub struct Spawner<'env, T, E, K: Kind> {
+    inbox: Arc<Inbox<K::Task<'env, Result<T, E>>>>,
+}
+
+impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
+    pub(crate) fn new(inbox: Arc<Inbox<K::Task<'env, Result<T, E>>>>) -> Self {
+        inbox.share();
+        Spawner { inbox }
+    }
+
+    /// Spawns a task.
+    ///
+    /// Like [`Group::spawn`](crate::Group::spawn): it never waits, and beyond the limit the task
+    /// is queued. If the group has failed or is over, the future is dropped; use
+    /// [`try_spawn`](Spawner::try_spawn) to get it back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<_, ()>::new();
+    /// let spawner = group.spawner();
+    /// group.spawn(async move {
+    ///     spawner.spawn(async { Ok(2) });
+    ///     Ok(1)
+    /// });
+    /// assert_eq!(group.collect().await, Ok(vec![1, 2]));
+    /// # });
+    /// ```
+    pub fn spawn<Fut>(&self, fut: Fut)
+    where
+        Fut: Future<Output = Result<T, E>>,
+        K: Accepts<'env, Fut>,
+    {
+        let refused = self.inbox.push(K::erase(Box::new(fut)));
+        drop(refused);
+    }
+
+    /// Spawns a task if there is room for it.
+    ///
+    /// Of several callers at once no two get the same room.
+    ///
+    /// # Errors
+    ///
+    /// Gives the future back if there are as many tasks as the [limit](crate::Group::limit)
+    /// allows, or if the group has failed or is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let group = ErrGroup::<(), ()>::new().limit(1);
+    /// let spawner = group.spawner();
+    /// assert!(spawner.try_spawn(async { Ok(()) }).is_ok());
+    /// assert!(spawner.try_spawn(async { Ok(()) }).unwrap_err().is_full());
+    /// drop(group);
+    /// assert!(!spawner.try_spawn(async { Ok(()) }).unwrap_err().is_full());
+    /// ```
+    pub fn try_spawn<Fut>(&self, fut: Fut) -> Result<(), TrySpawnError<Fut>>
+    where
+        Fut: Future<Output = Result<T, E>>,
+        K: Accepts<'env, Fut>,
+    {
+        try_spawn_with(&self.inbox, fut, |task| self.inbox.try_push(task, K::erase))
+    }
+
+    /// Waits until there is room for a task: until [`len`](Spawner::len) is below the limit. False
+    /// if the group has failed or is over.
+    ///
+    /// It does not drive the group, which has to be polled elsewhere. Everybody who waits is
+    /// woken when there is room, and none is reserved: somebody else may take it first. So loop
+    /// around [`try_spawn`](Spawner::try_spawn), or [`spawn`](Spawner::spawn) and accept that a
+    /// few tasks more are queued.
+    ///
+    /// It is meant for other tasks of the program. A task of the group that waits here may hold
+    /// the very slot it waits for: with a limit of 1 it would wait for ever. Inside a task just
+    /// [`spawn`](Spawner::spawn), which never waits.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::future::join;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), ()>::new().limit(2);
+    /// let spawner = group.spawner();
+    /// let producer = async move {
+    ///     for _ in 0..10 {
+    ///         assert!(spawner.ready().await);
+    ///         assert!(spawner.len() < 2);
+    ///         spawner.spawn(async { Ok(()) });
+    ///     }
+    /// };
+    /// let consumer = async {
+    ///     group.drive(producer).await;
+    ///     group.await
+    /// };
+    /// consumer.await.unwrap();
+    /// # });
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is reserved, so nothing is lost when the future is dropped.
+    pub async fn ready(&self) -> bool {
+        self.inbox.ready().await
+    }
+
+    /// Changes how many tasks may run at once; see [`Group::limit`](crate::Group::limit).
+    ///
+    /// # Panics
+    ///
+    /// If `n` is 0.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let group = ErrGroup::<(), ()>::new().limit(1);
+    /// let spawner = group.spawner();
+    /// spawner.spawn(async { Ok(()) });
+    /// spawner.set_limit(2);
+    /// assert!(spawner.try_spawn(async { Ok(()) }).is_ok());
+    /// ```
+    pub fn set_limit(&self, n: usize) {
+        self.inbox.set_limit(n);
+    }
+
+    /// Whether the group takes no tasks: it has failed, or is over, or is just dropping its tasks.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let group = ErrGroup::<(), ()>::new();
+    /// let spawner = group.spawner();
+    /// assert!(!spawner.is_closed());
+    /// drop(group);
+    /// assert!(spawner.is_closed());
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.inbox.gate() != Gate::Open
+    }
+
+    /// How many tasks have been started and are not finished.
+    ///
+    /// Like [`queued`](Spawner::queued) and [`len`](Spawner::len), the figure may be out of date
+    /// when it arrives, if the group is polled on another thread.
+    pub fn running(&self) -> usize {
+        self.inbox.running()
+    }
+
+    /// How many tasks wait to be started.
+    pub fn queued(&self) -> usize {
+        self.inbox.queued()
+    }
+
+    /// How many tasks are running or queued.
+    pub fn len(&self) -> usize {
+        self.inbox.len()
+    }
+
+    /// Whether nothing is running or queued.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Boxes `fut`, and lets `push` put it into `inbox`, or take it out of the box again.
+pub(crate) fn try_spawn_with<Fut, F, P>(
+    inbox: &Inbox<F>,
+    fut: Fut,
+    push: P,
+) -> Result<(), TrySpawnError<Fut>>
+where
+    P: FnOnce(Box<Fut>) -> Result<(), (Box<Fut>, Refused)>,
+{
+    let refused = match inbox.refusal() {
+        // A full group is a common case, and costs no allocation.
+        Some(refused) => (fut, refused),
+        None => match push(Box::new(fut)) {
+            Ok(()) => return Ok(()),
+            Err((task, refused)) => (*task, refused),
+        },
+    };
+    Err(match refused {
+        (fut, Refused::Full) => TrySpawnError::full(fut),
+        (fut, Refused::Closed) => TrySpawnError::closed(fut),
+    })
+}
+
+impl<T, E, K: Kind> Clone for Spawner<'_, T, E, K> {
+    fn clone(&self) -> Self {
+        Spawner {
+            inbox: self.inbox.clone(),
+        }
+    }
+}
+
+/// Shows the counts.
+impl<T, E, K: Kind> fmt::Debug for Spawner<'_, T, E, K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Spawner")
+            .field("running", &self.running())
+            .field("queued", &self.queued())
+            .field("closed", &self.is_closed())
+            .finish()
+    }
+}

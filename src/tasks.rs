@@ -1,0 +1,547 @@
+//! The set of running tasks, on `FuturesUnordered`.
+//!
+//! Tasks live in *chunks* of up to one word of slots. What the `FuturesUnordered` holds is not
+//! the tasks but a *token* for each chunk: a tiny future that, when it is polled, puts its chunk
+//! on a list. The waker of a slot sets the slot's bit in the chunk's word, and wakes the token
+//! only if the word was empty. So a wake is one atomic operation when the chunk is in sight
+//! already, a poll costs O(woken tasks), and a task that panics takes no other along.
+//!
+//! # Invariants
+//!
+//! 1. A chunk's word is not zero exactly while the chunk is *listed* (then it holds `LISTED`), or
+//!    its token was woken and not polled since, or somebody is about to wake it. So who finds the
+//!    word zero must wake the token, and who finds it set need not.
+//! 2. A chunk is listed exactly while it stands once in `ready` or `deferred`. It leaves with a
+//!    compare-and-swap from `LISTED` to 0, which fails if a bit came in.
+//! 3. A bit taken out of a word stays in `woken` until its task is polled or gone. It survives
+//!    the end of a budget, and panics.
+//! 4. The owner never parks while a chunk is listed, because wakes of such a chunk do not reach
+//!    the parent.
+//! 5. `vacancies` has the bit of every chunk with a vacant slot, and none below `first_vacancy`.
+
+use alloc::collections::VecDeque;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+
+use futures::stream::{FuturesUnordered, Stream};
+
+use crate::panic::drop_quietly;
+use crate::parent::Parent;
+use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::sync::{Arc, Lock};
+
+/// How many slots a chunk has: the bits of a word, less one.
+const SLOTS: u32 = usize::BITS - 1;
+/// All slots of a chunk.
+const ALL: usize = LISTED - 1;
+/// The bit of a word that says that its chunk is listed.
+const LISTED: usize = 1 << SLOTS;
+/// The end of the list of arrivals.
+const NONE: usize = usize::MAX;
+
+/// A set of running tasks.
+pub(crate) struct Tasks<F> {
+    chunks: Vec<Option<Chunk<F>>>,
+    /// Made with the first chunk.
+    tokens: Option<Tokens>,
+    /// A bit for each chunk: whether it has a vacant slot.
+    vacancies: Vec<usize>,
+    /// No word of `vacancies` before this one has a bit.
+    first_vacancy: usize,
+    /// An empty chunk that is kept, lest a task that comes and goes makes and frees it each time.
+    spare: Option<usize>,
+    /// Chunks with woken tasks, to be looked at in this round.
+    ready: VecDeque<usize>,
+    /// Chunks whose woken tasks have all been polled in this round, and have to wait.
+    deferred: Vec<usize>,
+    round: usize,
+    len: usize,
+    parent: Arc<Parent>,
+}
+
+/// What came of polling a task.
+pub(crate) enum Polled<F: Future> {
+    Pending,
+    /// The index of the task, its output, and the task itself, not yet dropped.
+    Ready(usize, F::Output, F),
+}
+
+struct Chunk<F> {
+    /// Made as they are needed, the lowest first.
+    slots: Vec<Slot<F>>,
+    /// The slots without a task.
+    vacant: usize,
+    /// The tasks that were woken and not yet polled.
+    woken: usize,
+    /// The tasks that were polled in `round`.
+    polled: usize,
+    round: usize,
+    listed: bool,
+    word: Arc<Word>,
+    line: Arc<Line>,
+}
+
+struct Slot<F> {
+    task: Option<F>,
+    index: usize,
+    waker: Waker,
+}
+
+/// The word of a chunk: the bits of its woken slots, and `LISTED`.
+struct Word {
+    bits: AtomicUsize,
+    /// The waker of the chunk's token.
+    token: Waker,
+}
+
+struct SlotWaker {
+    word: Arc<Word>,
+    bit: usize,
+}
+
+impl Wake for SlotWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Release: the poll that takes the bit sees what was done before the wake.
+        if self.word.bits.fetch_or(self.bit, Release) == 0 {
+            self.word.token.wake_by_ref();
+        }
+    }
+}
+
+impl<F: Future + Unpin> Tasks<F> {
+    pub(crate) fn new(parent: Arc<Parent>) -> Self {
+        Tasks {
+            chunks: Vec::new(),
+            tokens: None,
+            vacancies: Vec::new(),
+            first_vacancy: 0,
+            spare: None,
+            ready: VecDeque::new(),
+            deferred: Vec::new(),
+            round: 0,
+            len: 0,
+            parent,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The indices of the tasks, in no order.
+    pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
+        let slots = self.chunks.iter().flatten().flat_map(|chunk| &chunk.slots);
+        slots.filter_map(|slot| slot.task.as_ref().map(|_| slot.index))
+    }
+
+    /// Begins a round; in one round a task is polled at most once.
+    pub(crate) fn begin_round(&mut self) {
+        self.round = self.round.wrapping_add(1);
+        self.ready.extend(self.deferred.drain(..));
+    }
+
+    /// Lists the chunks whose tokens were woken.
+    pub(crate) fn gather(&mut self) {
+        if let Some(tokens) = &mut self.tokens {
+            tokens.poll();
+            self.list_arrivals();
+        }
+    }
+
+    /// Whether a woken task may be waiting to be polled in this round.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether a woken task waits for the next round.
+    pub(crate) fn is_deferred(&self) -> bool {
+        !self.deferred.is_empty()
+    }
+
+    /// Polls one woken task; `None` if there is no more in this round.
+    pub(crate) fn poll_woken<P>(&mut self, poll: P) -> Option<Polled<F>>
+    where
+        P: FnOnce(&mut F, &mut Context<'_>) -> Poll<F::Output>,
+    {
+        let (id, slot) = self.next_woken()?;
+        let chunk = self.chunks[id].as_mut().unwrap();
+        let task = chunk.slots[slot as usize].task.take();
+        let mut visit = Visit {
+            tasks: self,
+            id,
+            slot,
+            task,
+        };
+        Some(match visit.poll(poll) {
+            Poll::Pending => {
+                let chunk = visit.tasks.chunks[id].as_mut().unwrap();
+                chunk.slots[slot as usize].task = visit.task.take();
+                Polled::Pending
+            }
+            Poll::Ready(output) => {
+                let task = visit.task.take().unwrap();
+                let chunk = visit.tasks.chunks[id].as_ref().unwrap();
+                let index = chunk.slots[slot as usize].index;
+                visit.tasks.release(id, slot);
+                Polled::Ready(index, output, task)
+            }
+        })
+    }
+
+    /// Polls a new task for the first time, and keeps it if it is not ready.
+    pub(crate) fn start<P>(&mut self, index: usize, mut task: F, poll: P) -> Polled<F>
+    where
+        P: FnOnce(&mut F, &mut Context<'_>) -> Poll<F::Output>,
+    {
+        let id = self.vacancy();
+        let round = self.round;
+        let chunk = self.chunks[id].as_mut().unwrap();
+        let slot = chunk.vacant.trailing_zeros();
+        let bit = 1 << slot;
+        if chunk.slots.len() == slot as usize {
+            chunk.slots.push(Slot {
+                task: None,
+                index: 0,
+                waker: Waker::from(Arc::new(SlotWaker {
+                    word: chunk.word.clone(),
+                    bit,
+                })),
+            });
+        }
+        chunk.enter(round);
+        chunk.polled |= bit;
+        let waker = &chunk.slots[slot as usize].waker;
+
+        let mut guard = Quietly(Some(task));
+        let polled = poll(guard.0.as_mut().unwrap(), &mut Context::from_waker(waker));
+        task = guard.0.take().unwrap();
+
+        match polled {
+            Poll::Pending => {
+                let chunk = self.chunks[id].as_mut().unwrap();
+                let place = &mut chunk.slots[slot as usize];
+                place.task = Some(task);
+                place.index = index;
+                chunk.vacant &= !bit;
+                if chunk.vacant == 0 {
+                    self.vacancies[id / usize::BITS as usize] &=
+                        !(1 << (id % usize::BITS as usize));
+                }
+                if self.spare == Some(id) {
+                    self.spare = None;
+                }
+                self.len += 1;
+                Polled::Pending
+            }
+            Poll::Ready(output) => {
+                self.chunks[id].as_ref().unwrap().word.forget(bit);
+                Polled::Ready(index, output, task)
+            }
+        }
+    }
+
+    /// The tasks with their indices, in no order.
+    pub(crate) fn into_tasks(self) -> impl Iterator<Item = F> {
+        let slots = self
+            .chunks
+            .into_iter()
+            .flatten()
+            .flat_map(|chunk| chunk.slots);
+        slots.filter_map(|slot| slot.task)
+    }
+
+    /// Lists the chunks whose tokens were polled. Done at once after each poll of the tokens, so
+    /// that no chunk is freed that has arrived.
+    fn list_arrivals(&mut self) {
+        let Some(tokens) = &self.tokens else { return };
+        let mut id = tokens.last.load(Relaxed);
+        tokens.last.store(NONE, Relaxed);
+        while id != NONE {
+            let chunk = self.chunks[id].as_mut().unwrap();
+            if !chunk.listed {
+                chunk.listed = true;
+                self.ready.push_back(id);
+            }
+            id = chunk.line.previous.load(Relaxed);
+        }
+    }
+
+    /// Takes the next woken task out of its chunk's bits.
+    fn next_woken(&mut self) -> Option<(usize, u32)> {
+        while let Some(&id) = self.ready.front() {
+            let chunk = self.chunks[id].as_mut().unwrap();
+            chunk.enter(self.round);
+            let mut now = chunk.woken & !chunk.polled;
+            if now == 0 {
+                chunk.take_bits();
+                now = chunk.woken & !chunk.polled;
+            }
+            if now != 0 {
+                let slot = now.trailing_zeros();
+                chunk.woken &= !(1 << slot);
+                chunk.polled |= 1 << slot;
+                return Some((id, slot));
+            }
+            if chunk.woken != 0 {
+                self.ready.pop_front();
+                self.deferred.push(id);
+            } else if chunk.word.unlist() {
+                self.ready.pop_front();
+                chunk.listed = false;
+                self.tidy(id);
+            }
+        }
+        None
+    }
+
+    /// Makes a slot vacant whose task is gone.
+    fn release(&mut self, id: usize, slot: u32) {
+        let chunk = self.chunks[id].as_mut().unwrap();
+        let bit = 1 << slot;
+        chunk.vacant |= bit;
+        chunk.woken &= !bit;
+        chunk.word.forget(bit);
+        self.len -= 1;
+        self.mark_vacancy(id);
+        self.tidy(id);
+    }
+
+    fn mark_vacancy(&mut self, id: usize) {
+        let word = id / usize::BITS as usize;
+        self.vacancies[word] |= 1 << (id % usize::BITS as usize);
+        self.first_vacancy = self.first_vacancy.min(word);
+    }
+
+    /// The lowest chunk with a vacant slot; made if there is none.
+    fn vacancy(&mut self) -> usize {
+        while let Some(&word) = self.vacancies.get(self.first_vacancy) {
+            if word != 0 {
+                let bit = word.trailing_zeros() as usize;
+                return self.first_vacancy * usize::BITS as usize + bit;
+            }
+            self.first_vacancy += 1;
+        }
+        self.add_chunk()
+    }
+
+    fn add_chunk(&mut self) -> usize {
+        let tokens = self
+            .tokens
+            .get_or_insert_with(|| Tokens::new(self.parent.clone()));
+        let (id, line, token) = tokens.add(self.chunks.len());
+        self.list_arrivals();
+        let chunk = Chunk {
+            slots: Vec::new(),
+            vacant: ALL,
+            woken: 0,
+            polled: 0,
+            round: self.round,
+            listed: false,
+            word: Arc::new(Word {
+                bits: AtomicUsize::new(0),
+                token,
+            }),
+            line,
+        };
+        if id == self.chunks.len() {
+            self.chunks.push(Some(chunk));
+            self.vacancies.resize(id / usize::BITS as usize + 1, 0);
+        } else {
+            self.chunks[id] = Some(chunk);
+        }
+        self.mark_vacancy(id);
+        id
+    }
+
+    /// Frees a chunk that is empty and not listed, unless it is the only empty one.
+    fn tidy(&mut self, id: usize) {
+        let chunk = self.chunks[id].as_mut().unwrap();
+        if chunk.vacant != ALL || chunk.listed || self.spare == Some(id) {
+            return;
+        }
+        if self.spare.is_none() {
+            self.spare = Some(id);
+            return;
+        }
+        // Its number is used again only when its token is gone.
+        chunk.line.dismissed.store(true, Relaxed);
+        chunk.word.token.wake_by_ref();
+        self.chunks[id] = None;
+        self.vacancies[id / usize::BITS as usize] &= !(1 << (id % usize::BITS as usize));
+    }
+}
+
+/// A task of a chunk while it is polled. If that panics, the task is removed.
+struct Visit<'a, F: Future + Unpin> {
+    tasks: &'a mut Tasks<F>,
+    id: usize,
+    slot: u32,
+    task: Option<F>,
+}
+
+impl<F: Future + Unpin> Visit<'_, F> {
+    fn poll<P>(&mut self, poll: P) -> Poll<F::Output>
+    where
+        P: FnOnce(&mut F, &mut Context<'_>) -> Poll<F::Output>,
+    {
+        let chunk = self.tasks.chunks[self.id].as_ref().unwrap();
+        let waker = &chunk.slots[self.slot as usize].waker;
+        poll(self.task.as_mut().unwrap(), &mut Context::from_waker(waker))
+    }
+}
+
+impl<F: Future + Unpin> Drop for Visit<'_, F> {
+    fn drop(&mut self) {
+        if let Some(task) = self.task.take() {
+            self.tasks.release(self.id, self.slot);
+            drop_quietly(task);
+        }
+    }
+}
+
+/// A value whose destructor may panic while it is dropped by a panic.
+struct Quietly<T>(Option<T>);
+
+impl<T> Drop for Quietly<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            drop_quietly(value);
+        }
+    }
+}
+
+impl<F> Chunk<F> {
+    fn enter(&mut self, round: usize) {
+        if self.round != round {
+            self.round = round;
+            self.polled = 0;
+        }
+    }
+
+    /// Moves what was woken from the word to `woken`.
+    fn take_bits(&mut self) {
+        // Acquire: pairs with the release of the wakers.
+        let bits = self.word.bits.swap(LISTED, Acquire);
+        self.woken |= bits & ALL & !self.vacant;
+    }
+}
+
+impl Word {
+    /// Clears the bit of a slot whose task is gone, so that its last wake does not become a poll
+    /// of the next task there.
+    fn forget(&self, bit: usize) {
+        if self.bits.load(Relaxed) & bit != 0 {
+            self.bits.fetch_and(!bit, Relaxed);
+        }
+    }
+
+    /// Takes the chunk from its list; false if a bit came in meanwhile.
+    fn unlist(&self) -> bool {
+        self.bits
+            .compare_exchange(LISTED, 0, Relaxed, Relaxed)
+            .is_ok()
+    }
+}
+
+/// The tokens of all chunks, and the list on which they put themselves.
+struct Tokens {
+    set: FuturesUnordered<Token>,
+    /// The last chunk that arrived. Written by tokens, which are polled by the owner alone: the
+    /// atomics are for the compiler.
+    last: Arc<AtomicUsize>,
+    /// The numbers of chunks that are gone.
+    free: Vec<usize>,
+    waker: Waker,
+}
+
+/// What a chunk and its token share.
+struct Line {
+    /// The chunk that arrived before this one.
+    previous: AtomicUsize,
+    /// The chunk is gone.
+    dismissed: AtomicBool,
+    /// The waker of the token, from its first poll until the chunk takes it.
+    waker: Lock<Option<Waker>>,
+}
+
+struct Token {
+    id: usize,
+    line: Arc<Line>,
+    last: Arc<AtomicUsize>,
+    polled: bool,
+}
+
+impl Future for Token {
+    type Output = usize;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<usize> {
+        if mem::replace(&mut self.polled, true) {
+            if self.line.dismissed.load(Relaxed) {
+                return Poll::Ready(self.id);
+            }
+            self.line.previous.store(self.last.load(Relaxed), Relaxed);
+            self.last.store(self.id, Relaxed);
+        } else {
+            let waker = cx.waker().clone();
+            self.line.waker.with(|place| *place = Some(waker));
+        }
+        Poll::Pending
+    }
+}
+
+impl Tokens {
+    fn new(parent: Arc<Parent>) -> Self {
+        let mut tokens = Tokens {
+            set: FuturesUnordered::new(),
+            last: Arc::new(AtomicUsize::new(NONE)),
+            free: Vec::new(),
+            waker: Waker::from(parent),
+        };
+        // A `FuturesUnordered` wakes its parent when it has polled as many futures as it holds.
+        // One token that is never woken keeps it from that.
+        tokens.add(NONE);
+        tokens
+    }
+
+    /// Adds a token for a chunk of a number that is free, or of the one given.
+    fn add(&mut self, next: usize) -> (usize, Arc<Line>, Waker) {
+        let id = self.free.pop().unwrap_or(next);
+        let line = Arc::new(Line {
+            previous: AtomicUsize::new(NONE),
+            dismissed: AtomicBool::new(false),
+            waker: Lock::new(None),
+        });
+        self.set.push(Token {
+            id,
+            line: line.clone(),
+            last: self.last.clone(),
+            polled: false,
+        });
+        loop {
+            self.poll();
+            // A `FuturesUnordered` may stop early, when another thread is in the middle of a
+            // wake; but the token is in its queue.
+            if let Some(waker) = line.waker.with(Option::take) {
+                return (id, line, waker);
+            }
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Polls the tokens that were woken.
+    fn poll(&mut self) {
+        let mut cx = Context::from_waker(&self.waker);
+        while let Poll::Ready(Some(id)) = Pin::new(&mut self.set).poll_next(&mut cx) {
+            self.free.push(id);
+        }
+    }
+}
