@@ -14,7 +14,7 @@ use crate::outcomes::Outcomes;
 use crate::panic::Sequence;
 use crate::parent::Parent;
 use crate::sync::{Arc, Payload, catch, resume};
-use crate::tasks::{Polled, Tasks};
+use crate::tasks::{Done, Tasks};
 
 /// How many tasks are polled between two returns of `Pending`.
 const BUDGET: usize = 256;
@@ -333,25 +333,15 @@ where
         if let Some((index, outcome)) = self.late.take() {
             return Step::Outcome(index, outcome);
         }
-        while self.budget > 0 {
-            let startable = self.is_startable();
-            let polled = if self.tasks.is_ready() && (self.woken_share > 0 || !startable) {
-                self.woken_share = self.woken_share.saturating_sub(1);
-                self.poll_woken()
-            } else if startable {
-                self.start()
-            } else if self.queue.is_empty() && self.tasks.len() == 0 {
-                return Step::Empty;
-            } else {
-                return Step::Idle;
-            };
-            match polled {
-                None => {}
-                Some(Polled::Pending) => self.budget -= 1,
-                Some(Polled::Ready(index, outcome, task)) => {
-                    self.budget -= 1;
-                    return self.finished(index, outcome, task);
-                }
+        loop {
+            if let Some(done) = self.poll_woken() {
+                return self.finished(done);
+            }
+            if self.budget == 0 || !self.is_startable() {
+                break;
+            }
+            if let Some(done) = self.start() {
+                return self.finished(done);
             }
         }
         if self.queue.is_empty() && self.tasks.len() == 0 {
@@ -365,41 +355,61 @@ where
         !self.queue.is_empty() && self.tasks.len() < self.inbox.limit()
     }
 
-    fn poll_woken(&mut self) -> Option<Polled<F>> {
+    /// Polls woken tasks until one is done.
+    fn poll_woken(&mut self) -> Option<Done<F>> {
+        if !self.tasks.is_ready() {
+            return None;
+        }
+        let share = if self.is_startable() {
+            self.woken_share.min(self.budget)
+        } else {
+            self.budget
+        };
         let catch = self.catch;
         let inbox = &*self.inbox;
-        self.tasks.poll_woken(|task, cx| {
+        let mut left = share;
+        let done = self.tasks.poll_woken(&mut left, |task, cx| {
             let running = Running(inbox);
             let poll = poll_task(task, cx, catch);
             if poll.is_pending() {
                 mem::forget(running);
             }
             poll
-        })
+        });
+        self.budget -= share - left;
+        self.woken_share = self.woken_share.saturating_sub(share - left);
+        done
     }
 
-    fn start(&mut self) -> Option<Polled<F>> {
+    /// Starts the first queued task.
+    fn start(&mut self) -> Option<Done<F>> {
         let Queued { index, task } = self.queue.pop_front()?;
+        self.budget -= 1;
         let catch = self.catch;
         let inbox = &*self.inbox;
         inbox.started();
         let running = Running(inbox);
-        let polled = self
+        let done = self
             .tasks
             .start(index, task, |task, cx| poll_task(task, cx, catch));
-        if let Polled::Pending = polled {
+        if done.is_none() {
             mem::forget(running);
         }
-        Some(polled)
+        done
     }
 
     /// Drops a task that is done. If that panics, its outcome is not lost.
-    fn finished(&mut self, index: usize, outcome: Result<T, E>, task: F) -> Step<T, E> {
+    fn finished(&mut self, done: Done<F>) -> Step<T, E> {
+        let Done {
+            index,
+            output,
+            task,
+        } = done;
         let outcome = match (catch(|| drop(task)), self.catch) {
-            (Ok(()), _) => outcome,
+            (Ok(()), _) => output,
             (Err(payload), Some(convert)) => Err(convert(payload)),
             (Err(payload), None) => {
-                self.late = Some((index, outcome));
+                self.late = Some((index, output));
                 resume(payload)
             }
         };
@@ -519,6 +529,7 @@ where
     /// has to go on.
     fn park(&mut self, cx: &mut Context<'_>, retries: &mut usize) -> bool {
         self.inbox.notice_room();
+        self.tasks.tidy();
         let more = self.tasks.is_ready() || self.tasks.is_deferred() || self.is_startable();
         if !more && self.parent.park(cx.waker()) {
             self.renew_budget();

@@ -3,6 +3,7 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 use core::mem;
+use core::ops::Range;
 
 use crate::error::Errors;
 
@@ -180,34 +181,48 @@ impl Indices {
 /// that are not done yet.
 #[derive(Default)]
 struct Runs {
-    /// The first number of each run, and the one after its last. Runs never touch.
-    runs: BTreeMap<usize, usize>,
+    /// The run that grew last: tasks mostly end in spawn order, and then this is all there is.
+    last: Range<usize>,
+    /// The start and the end of every other run. Runs never touch.
+    others: BTreeMap<usize, usize>,
 }
 
 impl Runs {
     fn insert(&mut self, number: usize) {
-        let mut end = number + 1;
-        if let Some(after) = self.runs.remove(&end) {
-            end = after;
+        if number != self.last.end {
+            self.put_back();
+            let before = self.others.range(..=number).next_back();
+            self.last = match before.map(|(&start, &end)| start..end) {
+                Some(before) if before.end == number => {
+                    self.others.remove(&before.start);
+                    before
+                }
+                _ => number..number,
+            };
         }
-        match self.runs.range_mut(..=number).next_back() {
-            Some((_, before)) if *before == number => *before = end,
-            _ => {
-                self.runs.insert(number, end);
-            }
+        self.last.end = number + 1;
+        if let Some(end) = self.others.remove(&self.last.end) {
+            self.last.end = end;
         }
     }
 
     fn remove_first(&mut self) {
-        if let Some((start, end)) = self.runs.pop_first() {
-            if start + 1 < end {
-                self.runs.insert(start + 1, end);
-            }
+        self.put_back();
+        if let Some((start, end)) = self.others.pop_first() {
+            self.last = start + 1..end;
         }
     }
 
-    fn indices(self) -> impl Iterator<Item = usize> {
-        self.runs.into_iter().flat_map(|(start, end)| start..end)
+    fn put_back(&mut self) {
+        let last = mem::take(&mut self.last);
+        if !last.is_empty() {
+            self.others.insert(last.start, last.end);
+        }
+    }
+
+    fn indices(mut self) -> impl Iterator<Item = usize> {
+        self.put_back();
+        self.others.into_iter().flat_map(|(start, end)| start..end)
     }
 }
 
@@ -222,8 +237,8 @@ mod tests {
         for number in [5, 0, 2, 6, 1, 9, 8] {
             runs.insert(number);
         }
-        let expected = BTreeMap::from([(0, 3), (5, 7), (8, 10)]);
-        assert_eq!(runs.runs, expected);
+        runs.put_back();
+        assert_eq!(runs.others, BTreeMap::from([(0, 3), (5, 7), (8, 10)]));
         runs.remove_first();
         assert_eq!(runs.indices().collect::<Vec<_>>(), [1, 2, 5, 6, 8, 9]);
     }

@@ -35,8 +35,9 @@ use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Lock};
 
+const BITS: usize = usize::BITS as usize;
 /// How many slots a chunk has: the bits of a word, less one.
-const SLOTS: u32 = usize::BITS - 1;
+const SLOTS: usize = BITS - 1;
 /// All slots of a chunk.
 const ALL: usize = LISTED - 1;
 /// The bit of a word that says that its chunk is listed.
@@ -53,22 +54,26 @@ pub(crate) struct Tasks<F> {
     vacancies: Vec<usize>,
     /// No word of `vacancies` before this one has a bit.
     first_vacancy: usize,
-    /// An empty chunk that is kept, lest a task that comes and goes makes and frees it each time.
-    spare: Option<usize>,
+    /// Chunks that have become empty since the last `tidy`, and the one that it left.
+    empty: Vec<usize>,
     /// Chunks with woken tasks, to be looked at in this round.
     ready: VecDeque<usize>,
     /// Chunks whose woken tasks have all been polled in this round, and have to wait.
     deferred: Vec<usize>,
     round: usize,
+    /// The chunk and the slot of the task that is being polled. It is left here by a panic, and
+    /// the slot released when the next round begins.
+    polling: Option<(usize, usize)>,
     len: usize,
     parent: Arc<Parent>,
 }
 
-/// What came of polling a task.
-pub(crate) enum Polled<F: Future> {
-    Pending,
-    /// The index of the task, its output, and the task itself, not yet dropped.
-    Ready(usize, F::Output, F),
+/// A task that is done.
+pub(crate) struct Done<F: Future> {
+    pub(crate) index: usize,
+    pub(crate) output: F::Output,
+    /// Not dropped yet.
+    pub(crate) task: F,
 }
 
 struct Chunk<F> {
@@ -124,10 +129,11 @@ impl<F: Future + Unpin> Tasks<F> {
             tokens: None,
             vacancies: Vec::new(),
             first_vacancy: 0,
-            spare: None,
+            empty: Vec::new(),
             ready: VecDeque::new(),
             deferred: Vec::new(),
             round: 0,
+            polling: None,
             len: 0,
             parent,
         }
@@ -145,6 +151,7 @@ impl<F: Future + Unpin> Tasks<F> {
 
     /// Begins a round; in one round a task is polled at most once.
     pub(crate) fn begin_round(&mut self) {
+        self.release();
         self.round = self.round.wrapping_add(1);
         self.ready.extend(self.deferred.drain(..));
     }
@@ -167,86 +174,97 @@ impl<F: Future + Unpin> Tasks<F> {
         !self.deferred.is_empty()
     }
 
-    /// Polls one woken task; `None` if there is no more in this round.
-    pub(crate) fn poll_woken<P>(&mut self, poll: P) -> Option<Polled<F>>
+    /// Polls woken tasks, at most `budget` of them, until one is ready. `None` if there is no more
+    /// to poll in this round, or the budget is spent.
+    pub(crate) fn poll_woken<P>(&mut self, budget: &mut usize, mut poll: P) -> Option<Done<F>>
     where
-        P: FnOnce(&mut F, &mut Context<'_>) -> Poll<F::Output>,
+        P: FnMut(&mut F, &mut Context<'_>) -> Poll<F::Output>,
     {
-        let (id, slot) = self.next_woken()?;
-        let chunk = self.chunks[id].as_mut().unwrap();
-        let task = chunk.slots[slot as usize].task.take();
-        let mut visit = Visit {
-            tasks: self,
-            id,
-            slot,
-            task,
-        };
-        Some(match visit.poll(poll) {
-            Poll::Pending => {
-                let chunk = visit.tasks.chunks[id].as_mut().unwrap();
-                chunk.slots[slot as usize].task = visit.task.take();
-                Polled::Pending
+        while let Some(&id) = self.ready.front() {
+            let chunk = self.chunks[id].as_mut().unwrap();
+            chunk.enter(self.round);
+            while let Some(mut now) = chunk.now() {
+                while now != 0 {
+                    if *budget == 0 {
+                        self.polling = None;
+                        return None;
+                    }
+                    *budget -= 1;
+                    let bit = now & now.wrapping_neg();
+                    now ^= bit;
+                    chunk.woken ^= bit;
+                    chunk.polled |= bit;
+                    let place = bit.trailing_zeros() as usize;
+                    let slot = &mut chunk.slots[place];
+                    self.polling = Some((id, place));
+                    let mut task = Removal(&mut slot.task);
+                    let poll = poll(task.get(), &mut Context::from_waker(&slot.waker));
+                    if let Poll::Ready(output) = poll {
+                        let index = slot.index;
+                        let task = task.take();
+                        self.release();
+                        return Some(Done {
+                            index,
+                            output,
+                            task,
+                        });
+                    }
+                    mem::forget(task);
+                }
             }
-            Poll::Ready(output) => {
-                let task = visit.task.take().unwrap();
-                let chunk = visit.tasks.chunks[id].as_ref().unwrap();
-                let index = chunk.slots[slot as usize].index;
-                visit.tasks.release(id, slot);
-                Polled::Ready(index, output, task)
+            self.polling = None;
+            if chunk.woken != 0 {
+                self.ready.pop_front();
+                self.deferred.push(id);
+            } else if chunk.word.unlist() {
+                self.ready.pop_front();
+                chunk.listed = false;
+                if chunk.vacant == ALL {
+                    self.empty.push(id);
+                }
             }
-        })
+        }
+        None
     }
 
     /// Polls a new task for the first time, and keeps it if it is not ready.
-    pub(crate) fn start<P>(&mut self, index: usize, mut task: F, poll: P) -> Polled<F>
+    pub(crate) fn start<P>(&mut self, index: usize, task: F, poll: P) -> Option<Done<F>>
     where
         P: FnOnce(&mut F, &mut Context<'_>) -> Poll<F::Output>,
     {
         let id = self.vacancy();
-        let round = self.round;
         let chunk = self.chunks[id].as_mut().unwrap();
-        let slot = chunk.vacant.trailing_zeros();
-        let bit = 1 << slot;
-        if chunk.slots.len() == slot as usize {
-            chunk.slots.push(Slot {
-                task: None,
-                index: 0,
-                waker: Waker::from(Arc::new(SlotWaker {
-                    word: chunk.word.clone(),
-                    bit,
-                })),
+        chunk.enter(self.round);
+        let bit = chunk.vacant & chunk.vacant.wrapping_neg();
+        let place = bit.trailing_zeros() as usize;
+        if place == chunk.slots.len() {
+            chunk.add_slot(bit);
+        }
+        chunk.polled |= bit;
+        let slot = &mut chunk.slots[place];
+
+        let mut task = Some(task);
+        let mut removal = Removal(&mut task);
+        let poll = poll(removal.get(), &mut Context::from_waker(&slot.waker));
+        if let Poll::Ready(output) = poll {
+            let task = removal.take();
+            chunk.word.forget(bit);
+            return Some(Done {
+                index,
+                output,
+                task,
             });
         }
-        chunk.enter(round);
-        chunk.polled |= bit;
-        let waker = &chunk.slots[slot as usize].waker;
+        mem::forget(removal);
 
-        let mut guard = Quietly(Some(task));
-        let polled = poll(guard.0.as_mut().unwrap(), &mut Context::from_waker(waker));
-        task = guard.0.take().unwrap();
-
-        match polled {
-            Poll::Pending => {
-                let chunk = self.chunks[id].as_mut().unwrap();
-                let place = &mut chunk.slots[slot as usize];
-                place.task = Some(task);
-                place.index = index;
-                chunk.vacant &= !bit;
-                if chunk.vacant == 0 {
-                    self.vacancies[id / usize::BITS as usize] &=
-                        !(1 << (id % usize::BITS as usize));
-                }
-                if self.spare == Some(id) {
-                    self.spare = None;
-                }
-                self.len += 1;
-                Polled::Pending
-            }
-            Poll::Ready(output) => {
-                self.chunks[id].as_ref().unwrap().word.forget(bit);
-                Polled::Ready(index, output, task)
-            }
+        slot.task = task;
+        slot.index = index;
+        chunk.vacant ^= bit;
+        self.len += 1;
+        if chunk.vacant == 0 {
+            self.vacancies[id / BITS] &= !(1 << (id % BITS));
         }
+        None
     }
 
     /// The tasks with their indices, in no order.
@@ -275,49 +293,24 @@ impl<F: Future + Unpin> Tasks<F> {
         }
     }
 
-    /// Takes the next woken task out of its chunk's bits.
-    fn next_woken(&mut self) -> Option<(usize, u32)> {
-        while let Some(&id) = self.ready.front() {
-            let chunk = self.chunks[id].as_mut().unwrap();
-            chunk.enter(self.round);
-            let mut now = chunk.woken & !chunk.polled;
-            if now == 0 {
-                chunk.take_bits();
-                now = chunk.woken & !chunk.polled;
-            }
-            if now != 0 {
-                let slot = now.trailing_zeros();
-                chunk.woken &= !(1 << slot);
-                chunk.polled |= 1 << slot;
-                return Some((id, slot));
-            }
-            if chunk.woken != 0 {
-                self.ready.pop_front();
-                self.deferred.push(id);
-            } else if chunk.word.unlist() {
-                self.ready.pop_front();
-                chunk.listed = false;
-                self.tidy(id);
-            }
-        }
-        None
-    }
-
-    /// Makes a slot vacant whose task is gone.
-    fn release(&mut self, id: usize, slot: u32) {
+    /// Makes the slot vacant whose task was polled last, and is gone: it was ready, or it has
+    /// panicked.
+    fn release(&mut self) {
+        let Some((id, place)) = self.polling.take() else {
+            return;
+        };
         let chunk = self.chunks[id].as_mut().unwrap();
-        let bit = 1 << slot;
-        chunk.vacant |= bit;
-        chunk.woken &= !bit;
+        let bit = 1 << place;
         chunk.word.forget(bit);
+        chunk.woken &= !bit;
+        chunk.vacant |= bit;
         self.len -= 1;
         self.mark_vacancy(id);
-        self.tidy(id);
     }
 
     fn mark_vacancy(&mut self, id: usize) {
-        let word = id / usize::BITS as usize;
-        self.vacancies[word] |= 1 << (id % usize::BITS as usize);
+        let word = id / BITS;
+        self.vacancies[word] |= 1 << (id % BITS);
         self.first_vacancy = self.first_vacancy.min(word);
     }
 
@@ -326,7 +319,7 @@ impl<F: Future + Unpin> Tasks<F> {
         while let Some(&word) = self.vacancies.get(self.first_vacancy) {
             if word != 0 {
                 let bit = word.trailing_zeros() as usize;
-                return self.first_vacancy * usize::BITS as usize + bit;
+                return self.first_vacancy * BITS + bit;
             }
             self.first_vacancy += 1;
         }
@@ -339,8 +332,10 @@ impl<F: Future + Unpin> Tasks<F> {
             .get_or_insert_with(|| Tokens::new(self.parent.clone()));
         let (id, line, token) = tokens.add(self.chunks.len());
         self.list_arrivals();
+        // A small group stays small; a large one need not grow its chunks step by step.
+        let capacity = if self.chunks.is_empty() { 0 } else { SLOTS };
         let chunk = Chunk {
-            slots: Vec::new(),
+            slots: Vec::with_capacity(capacity),
             vacant: ALL,
             woken: 0,
             polled: 0,
@@ -354,7 +349,7 @@ impl<F: Future + Unpin> Tasks<F> {
         };
         if id == self.chunks.len() {
             self.chunks.push(Some(chunk));
-            self.vacancies.resize(id / usize::BITS as usize + 1, 0);
+            self.vacancies.resize(id / BITS + 1, 0);
         } else {
             self.chunks[id] = Some(chunk);
         }
@@ -362,60 +357,51 @@ impl<F: Future + Unpin> Tasks<F> {
         id
     }
 
-    /// Frees a chunk that is empty and not listed, unless it is the only empty one.
-    fn tidy(&mut self, id: usize) {
-        let chunk = self.chunks[id].as_mut().unwrap();
-        if chunk.vacant != ALL || chunk.listed || self.spare == Some(id) {
-            return;
+    /// Frees the chunks that are empty, but one: a task that comes and goes should not make and
+    /// free a chunk each time. Done when a poll ends, because what is empty in the middle of it
+    /// may be filled again.
+    pub(crate) fn tidy(&mut self) {
+        let mut kept = None;
+        while let Some(id) = self.empty.pop() {
+            let Some(chunk) = &self.chunks[id] else {
+                continue;
+            };
+            if chunk.vacant != ALL || chunk.listed || kept == Some(id) {
+                continue;
+            }
+            if kept.is_none() {
+                kept = Some(id);
+                continue;
+            }
+            // Its number is used again only when its token is gone.
+            chunk.line.dismissed.store(true, Relaxed);
+            chunk.word.token.wake_by_ref();
+            self.chunks[id] = None;
+            self.vacancies[id / BITS] &= !(1 << (id % BITS));
         }
-        if self.spare.is_none() {
-            self.spare = Some(id);
-            return;
-        }
-        // Its number is used again only when its token is gone.
-        chunk.line.dismissed.store(true, Relaxed);
-        chunk.word.token.wake_by_ref();
-        self.chunks[id] = None;
-        self.vacancies[id / usize::BITS as usize] &= !(1 << (id % usize::BITS as usize));
+        self.empty.extend(kept);
     }
 }
 
-/// A task of a chunk while it is polled. If that panics, the task is removed.
-struct Visit<'a, F: Future + Unpin> {
-    tasks: &'a mut Tasks<F>,
-    id: usize,
-    slot: u32,
-    task: Option<F>,
-}
+/// A task while it is polled. Dropped when that panics, and then removes the task.
+struct Removal<'a, F>(&'a mut Option<F>);
 
-impl<F: Future + Unpin> Visit<'_, F> {
-    fn poll<P>(&mut self, poll: P) -> Poll<F::Output>
-    where
-        P: FnOnce(&mut F, &mut Context<'_>) -> Poll<F::Output>,
-    {
-        let chunk = self.tasks.chunks[self.id].as_ref().unwrap();
-        let waker = &chunk.slots[self.slot as usize].waker;
-        poll(self.task.as_mut().unwrap(), &mut Context::from_waker(waker))
+impl<F> Removal<'_, F> {
+    fn get(&mut self) -> &mut F {
+        self.0.as_mut().expect("a slot whose bit is set has a task")
+    }
+
+    fn take(self) -> F {
+        let task = self.0.take().expect("a slot whose bit is set has a task");
+        mem::forget(self);
+        task
     }
 }
 
-impl<F: Future + Unpin> Drop for Visit<'_, F> {
+impl<F> Drop for Removal<'_, F> {
     fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            self.tasks.release(self.id, self.slot);
-            drop_quietly(task);
-        }
-    }
-}
-
-/// A value whose destructor may panic while it is dropped by a panic.
-struct Quietly<T>(Option<T>);
-
-impl<T> Drop for Quietly<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.0.take() {
-            drop_quietly(value);
-        }
+        // Its destructor may panic, too.
+        drop_quietly(self.0.take());
     }
 }
 
@@ -427,11 +413,25 @@ impl<F> Chunk<F> {
         }
     }
 
-    /// Moves what was woken from the word to `woken`.
-    fn take_bits(&mut self) {
-        // Acquire: pairs with the release of the wakers.
-        let bits = self.word.bits.swap(LISTED, Acquire);
-        self.woken |= bits & ALL & !self.vacant;
+    /// The woken tasks that may be polled in this round.
+    fn now(&mut self) -> Option<usize> {
+        let mut now = self.woken & !self.polled;
+        if now == 0 && self.word.bits.load(Relaxed) != LISTED {
+            // Acquire: pairs with the release of the wakers.
+            let bits = self.word.bits.swap(LISTED, Acquire);
+            self.woken |= bits & ALL & !self.vacant;
+            now = self.woken & !self.polled;
+        }
+        (now != 0).then_some(now)
+    }
+
+    fn add_slot(&mut self, bit: usize) {
+        let word = self.word.clone();
+        self.slots.push(Slot {
+            task: None,
+            index: 0,
+            waker: Waker::from(Arc::new(SlotWaker { word, bit })),
+        });
     }
 }
 
