@@ -7,27 +7,19 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use crate::engine::Engine;
 use crate::error::{BoxError, CancelKind};
 use crate::graceful::{Graceful, Over};
 use crate::inbox::{Gate, Inbox, Queued, Refused};
 use crate::outcomes::Outcomes;
 use crate::panic::Sequence;
-use crate::parent::Parent;
 use crate::sync::{Arc, Payload, catch, resume};
-use crate::tasks::{Done, Tasks};
-
-/// How many tasks are polled between two returns of `Pending`.
-const BUDGET: usize = 256;
-/// How many of them may be woken ones while there are queued ones to start.
-const WOKEN_SHARE: usize = 192;
-/// How often one poll goes on because it was woken while it ran.
-const RETRIES: usize = 64;
+use crate::tasks::Done;
 
 /// The state of a group that only its owner touches.
 pub(crate) struct Driver<T, E, F, G> {
     pub(crate) inbox: Arc<Inbox<F>>,
-    parent: Arc<Parent>,
-    tasks: Tasks<F>,
+    engine: Engine<F>,
     queue: VecDeque<Queued<F>>,
     pub(crate) kept: Outcomes<T, E>,
     /// An outcome whose future panicked when it was dropped.
@@ -39,10 +31,6 @@ pub(crate) struct Driver<T, E, F, G> {
     pub(crate) cause_from: Option<fn(&E) -> BoxError>,
     /// Makes an error of a panic, if panics are to be caught.
     pub(crate) catch: Option<fn(Payload) -> E>,
-    /// How many more tasks may be polled before `Pending` has to be returned.
-    budget: usize,
-    /// How many more woken ones, while there are queued ones to start.
-    woken_share: usize,
 }
 
 /// What a group is driven for.
@@ -130,11 +118,10 @@ where
     G: Future + Unpin,
 {
     pub(crate) fn new() -> Self {
-        let parent = Arc::new(Parent::new());
+        let engine = Engine::new();
         Driver {
-            inbox: Arc::new(Inbox::new(parent.clone())),
-            tasks: Tasks::new(parent.clone()),
-            parent,
+            inbox: Arc::new(Inbox::new(engine.parent().clone())),
+            engine,
             queue: VecDeque::new(),
             kept: Outcomes::default(),
             late: None,
@@ -143,8 +130,6 @@ where
             graceful: None,
             cause_from: None,
             catch: None,
-            budget: BUDGET,
-            woken_share: WOKEN_SHARE,
         }
     }
 
@@ -154,7 +139,7 @@ where
 
     /// The indices of the running tasks and of the queued ones.
     pub(crate) fn unfinished(&self) -> (Vec<usize>, Vec<usize>) {
-        let mut running: Vec<_> = self.tasks.indices().collect();
+        let mut running: Vec<_> = self.engine.indices().collect();
         running.sort_unstable();
         (
             running,
@@ -188,7 +173,6 @@ where
         if !self.enter(cx) {
             return Poll::Pending;
         }
-        let mut retries = RETRIES;
         loop {
             if self.has_failed(aim) {
                 return Poll::Ready(End::Failed);
@@ -212,7 +196,7 @@ where
                     if let Some(end) = self.met(aim) {
                         return Poll::Ready(end);
                     }
-                    if self.park(cx, &mut retries) {
+                    if self.park(cx) {
                         return Poll::Pending;
                     }
                 }
@@ -259,7 +243,6 @@ where
         if !self.enter(cx) {
             return Poll::Pending;
         }
-        let mut retries = RETRIES;
         loop {
             // The end of a grace leaves outcomes here.
             if let Some(outcome) = self.pop_kept() {
@@ -273,7 +256,7 @@ where
                     }
                 }
                 Step::Idle => {
-                    if self.park(cx, &mut retries) {
+                    if self.park(cx) {
                         return Poll::Pending;
                     }
                 }
@@ -300,33 +283,28 @@ where
 
     /// Nothing that was kept is left. A fail-fast group that had failed is usable again.
     fn hand_over(&mut self) {
-        if mem::take(&mut self.failed) {
-            if self.graceful.is_none() {
-                self.inbox.turn(Gate::Open);
-            } else {
-                self.failed = true;
-            }
+        if self.failed && self.graceful.is_none() {
+            self.failed = false;
+            self.inbox.turn(Gate::Open);
         }
     }
 
-    /// Begins a poll. False if it has to end at once, because others are to have their turn.
+    /// Begins a poll. False if it has to end at once.
     fn enter(&mut self, cx: &mut Context<'_>) -> bool {
         self.poll_graceful(cx);
-        if self.budget == 0 {
-            self.pend(cx);
-            return false;
-        }
-        self.tasks.begin_round();
-        self.look();
-        true
+        let entered = self.engine.enter(cx);
+        self.inbox.collect(&mut self.queue);
+        entered
     }
 
-    /// Looks at what happened since the last time.
-    fn look(&mut self) {
-        if self.parent.enter() {
-            self.tasks.gather();
+    /// Ends a poll that has nothing left to do. False if it has to go on.
+    fn park(&mut self, cx: &mut Context<'_>) -> bool {
+        self.inbox.notice_room();
+        let parked = self.engine.park(cx, self.is_startable());
+        if !parked {
+            self.inbox.collect(&mut self.queue);
         }
-        self.inbox.collect(&mut self.queue);
+        parked
     }
 
     fn step(&mut self) -> Step<T, E> {
@@ -337,14 +315,14 @@ where
             if let Some(done) = self.poll_woken() {
                 return self.finished(done);
             }
-            if self.budget == 0 || !self.is_startable() {
+            if !self.is_startable() || !self.engine.has_budget() {
                 break;
             }
             if let Some(done) = self.start() {
                 return self.finished(done);
             }
         }
-        if self.queue.is_empty() && self.tasks.len() == 0 {
+        if self.queue.is_empty() && self.engine.len() == 0 {
             Step::Empty
         } else {
             Step::Idle
@@ -352,45 +330,32 @@ where
     }
 
     fn is_startable(&self) -> bool {
-        !self.queue.is_empty() && self.tasks.len() < self.inbox.limit()
+        !self.queue.is_empty() && self.engine.len() < self.inbox.limit()
     }
 
-    /// Polls woken tasks until one is done.
     fn poll_woken(&mut self) -> Option<Done<F>> {
-        if !self.tasks.is_ready() {
-            return None;
-        }
-        let share = if self.is_startable() {
-            self.woken_share.min(self.budget)
-        } else {
-            self.budget
-        };
         let catch = self.catch;
+        let startable = self.is_startable();
         let inbox = &*self.inbox;
-        let mut left = share;
-        let done = self.tasks.poll_woken(&mut left, |task, cx| {
+        self.engine.poll_woken(startable, |task, cx| {
             let running = Running(inbox);
             let poll = poll_task(task, cx, catch);
             if poll.is_pending() {
                 mem::forget(running);
             }
             poll
-        });
-        self.budget -= share - left;
-        self.woken_share = self.woken_share.saturating_sub(share - left);
-        done
+        })
     }
 
     /// Starts the first queued task.
     fn start(&mut self) -> Option<Done<F>> {
         let Queued { index, task } = self.queue.pop_front()?;
-        self.budget -= 1;
         let catch = self.catch;
         let inbox = &*self.inbox;
         inbox.started();
         let running = Running(inbox);
         let done = self
-            .tasks
+            .engine
             .start(index, task, |task, cx| poll_task(task, cx, catch));
         if done.is_none() {
             mem::forget(running);
@@ -480,10 +445,10 @@ where
     pub(crate) fn drop_tasks(&mut self, gate: Gate) {
         let refused = self.inbox.turn(gate);
         let queue = mem::take(&mut self.queue);
-        let tasks = mem::replace(&mut self.tasks, Tasks::new(self.parent.clone()));
+        let tasks = self.engine.take_tasks();
         self.inbox.emptied();
         let mut sequence = Sequence::default();
-        sequence.drop_each(tasks.into_tasks());
+        sequence.drop_each(tasks);
         sequence.drop_each(queue.into_iter().map(|queued| queued.task));
         sequence.drop_each(refused.into_iter().map(|queued| queued.task));
         sequence.run(|| self.inbox.notice_room());
@@ -496,7 +461,7 @@ where
         let mut sequence = Sequence::default();
         sequence.run(|| self.drop_tasks(Gate::Refusing));
         self.inbox.turn(before);
-        self.parent.wake_if_parked();
+        self.engine.parent().wake_if_parked();
         sequence.finish();
     }
 
@@ -525,39 +490,14 @@ where
         sequence.finish();
     }
 
-    /// Ends a poll that has nothing left to do. False if something happened meanwhile, so that it
-    /// has to go on.
-    fn park(&mut self, cx: &mut Context<'_>, retries: &mut usize) -> bool {
-        self.inbox.notice_room();
-        self.tasks.tidy();
-        let more = self.tasks.is_ready() || self.tasks.is_deferred() || self.is_startable();
-        if !more && self.parent.park(cx.waker()) {
-            self.renew_budget();
-            return true;
-        }
-        if more || self.budget == 0 || *retries == 0 {
-            self.pend(cx);
-            return true;
-        }
-        *retries -= 1;
-        self.look();
-        false
+    /// Whether the next poll will return `Pending` without polling a task.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.engine.is_spent()
     }
 
-    /// The poll that was parked does return something: whoever has the group is awake.
+    /// Takes back that the poll returns `Pending`: whoever called it has something to return.
     pub(crate) fn unpark(&mut self) {
-        self.parent.unpark();
-    }
-
-    /// Returns to the parent only to be polled again.
-    fn pend(&mut self, cx: &mut Context<'_>) {
-        self.renew_budget();
-        cx.waker().wake_by_ref();
-    }
-
-    fn renew_budget(&mut self) {
-        self.budget = BUDGET;
-        self.woken_share = WOKEN_SHARE;
+        self.engine.unpark();
     }
 }
 

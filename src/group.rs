@@ -602,10 +602,14 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
         let mut fut = pin!(fut);
         let latch = Arc::new(Latch::new());
         poll_fn(|cx| {
+            let spent = driver.is_spent();
             // First, so that a future that is always ready cannot starve the tasks, and so that
             // no output is thrown away because the group fails in the same poll.
             if driver.poll(cx, Aim::DRIVE).is_ready() {
                 return Poll::Ready(None);
+            }
+            if spent {
+                return Poll::Pending;
             }
             let output = ready!(latch.poll(fut.as_mut(), cx));
             driver.unpark();

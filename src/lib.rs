@@ -107,12 +107,14 @@ extern crate std;
 
 mod context;
 mod driver;
+mod engine;
 mod error;
 mod graceful;
 mod group;
 mod inbox;
 mod kind;
 mod list;
+mod map;
 mod outcomes;
 mod panic;
 mod parent;
@@ -127,6 +129,7 @@ sync::std_only! {
 }
 pub use error::{CancelKind, Cancelled, Errors, TooLarge, TrySpawnError};
 pub use group::{ErrGroup, Group, LocalErrGroup, Results};
+pub use map::{TryForEach, TryMap, try_for_each, try_for_each_stream, try_map, try_map_stream};
 pub use spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 
 #[cfg(doctest)]
