@@ -724,28 +724,23 @@ fn a_chain_of_tasks_that_wake_the_next_runs_in_one_poll_backwards_too() {
 #[test]
 fn a_wake_inside_the_poll_that_goes_on_does_not_wake_the_parent() {
     let root = Root::new();
-    let second = Probe::<Unit>::new();
-    let first = Probe::<Unit>::new();
+    let (first, second) = (Probe::<Unit>::new(), Probe::<Unit>::new());
     let mut group = ErrGroup::new();
     let mut task = first.task();
-    let waked = second.clone();
+    let (me, sibling) = (first.clone(), second.clone());
     group.spawn(poll_fn(move |cx| {
         let poll = Pin::new(&mut task).poll(cx);
-        if first.polls() > 1 {
-            waked.wake();
+        if me.polls() > 1 {
+            sibling.wake();
         }
         poll
     }));
     group.spawn(second.task());
     assert!(root.poll(&mut group).is_pending());
-    let first_waker = {
-        // The first task is woken from outside, and wakes the second from inside.
-        let wakes = root.wakes();
-        assert_eq!(wakes, 0);
-        second.waker()
-    };
-    drop(first_waker);
-    assert_eq!(second.polls(), 1);
+    first.wake();
+    assert_eq!((root.wakes(), second.polls()), (1, 1));
+    assert!(root.poll(&mut group).is_pending());
+    assert_eq!((root.wakes(), first.polls(), second.polls()), (0, 2, 2));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! What the tests poll by hand with: wakers and tasks that count.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub)]
 
 use std::future::Future;
 use std::pin::Pin;
