@@ -84,7 +84,7 @@ impl Aim {
         until: Until::Room,
         ..Aim::DONE
     };
-    pub(crate) const DRIVE: Aim = Aim {
+    const DRIVE: Aim = Aim {
         until: Until::Failure,
         ..Aim::READY
     };
@@ -163,7 +163,34 @@ where
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, aim: Aim) -> Poll<End> {
         let poll = self.poll_aim(cx, aim);
         self.inbox.notice_room();
+        if poll.is_pending() {
+            self.engine.pend(cx);
+        }
         poll
+    }
+
+    /// Drives the group beside a future; gives its output, or `None` if the group fails.
+    pub(crate) fn poll_beside<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
+    ) -> Poll<Option<R>> {
+        let spent = self.engine.is_spent();
+        // The group first, so that a future that is always ready cannot starve the tasks, and so
+        // that no output is thrown away because the group fails in the same poll.
+        let ended = self.poll_aim(cx, Aim::DRIVE).is_ready();
+        self.inbox.notice_room();
+        if ended {
+            return Poll::Ready(None);
+        }
+        if !spent {
+            if let Poll::Ready(output) = poll(cx) {
+                self.engine.unpark();
+                return Poll::Ready(Some(output));
+            }
+        }
+        self.engine.pend(cx);
+        Poll::Pending
     }
 
     fn poll_aim(&mut self, cx: &mut Context<'_>, aim: Aim) -> Poll<End> {
@@ -233,6 +260,9 @@ where
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
         let poll = self.poll_outcome(cx);
         self.inbox.notice_room();
+        if poll.is_pending() {
+            self.engine.pend(cx);
+        }
         poll
     }
 
@@ -292,7 +322,7 @@ where
     /// Begins a poll. False if it has to end at once.
     fn enter(&mut self, cx: &mut Context<'_>) -> bool {
         self.poll_graceful(cx);
-        let entered = self.engine.enter(cx);
+        let entered = self.engine.enter();
         self.inbox.collect(&mut self.queue);
         entered
     }
@@ -488,16 +518,6 @@ where
         sequence.run(|| self.drop_tasks(Gate::Closed));
         sequence.run(|| self.finish());
         sequence.finish();
-    }
-
-    /// Whether the next poll will return `Pending` without polling a task.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.engine.is_spent()
-    }
-
-    /// Takes back that the poll returns `Pending`: whoever called it has something to return.
-    pub(crate) fn unpark(&mut self) {
-        self.engine.unpark();
     }
 }
 

@@ -11,7 +11,7 @@ use crate::tasks::{Done, Tasks};
 /// How many tasks are polled between two returns of `Pending`.
 const BUDGET: usize = 256;
 /// How many of them may be woken ones while there are new ones to start.
-const WOKEN_SHARE: usize = 192;
+const WOKEN_SHARE: usize = 240;
 /// How often one poll goes on because it was woken while it ran.
 const RETRIES: usize = 64;
 
@@ -19,7 +19,8 @@ const RETRIES: usize = 64;
 ///
 /// A poll goes like this: [`enter`](Engine::enter); then [`poll_woken`](Engine::poll_woken) and
 /// [`start`](Engine::start) as long as there is something to do; then [`park`](Engine::park),
-/// which ends the poll or says that there is more to do.
+/// which ends the poll or says that there is more to do. Whoever then returns `Pending` calls
+/// [`pend`](Engine::pend); who has something to return after all, [`unpark`](Engine::unpark).
 pub(crate) struct Engine<F> {
     tasks: Tasks<F>,
     parent: Arc<Parent>,
@@ -29,6 +30,8 @@ pub(crate) struct Engine<F> {
     woken_share: usize,
     /// The last poll returned `Pending`, so that the next begins with a new budget.
     pending: bool,
+    /// The poll ended though there is more to do.
+    yielding: bool,
     /// How often this poll may still go on because it was woken, without finding a task to poll.
     retries: usize,
     /// What was left of the budget when it last went on.
@@ -44,6 +47,7 @@ impl<F: Future + Unpin> Engine<F> {
             budget: BUDGET,
             woken_share: WOKEN_SHARE,
             pending: false,
+            yielding: false,
             retries: RETRIES,
             left: BUDGET,
         }
@@ -69,9 +73,9 @@ impl<F: Future + Unpin> Engine<F> {
     }
 
     /// Begins a poll. False if it has to end at once, because the budget is spent.
-    pub(crate) fn enter(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn enter(&mut self) -> bool {
         if self.is_spent() {
-            self.yield_to_others(cx);
+            self.yielding = true;
             return false;
         }
         if mem::take(&mut self.pending) {
@@ -129,18 +133,19 @@ impl<F: Future + Unpin> Engine<F> {
     /// Ends a poll that has nothing left to do. False if something happened meanwhile, so that it
     /// has to go on.
     pub(crate) fn park(&mut self, cx: &mut Context<'_>, startable: bool) -> bool {
-        self.tasks.tidy();
         let more = startable || self.tasks.is_ready() || self.tasks.is_deferred();
-        if !more && self.parent.park(cx.waker()) {
-            self.pending = true;
-            return true;
+        if !more {
+            self.tasks.tidy();
+            if self.parent.park(cx.waker()) {
+                return true;
+            }
         }
         if self.budget < self.left {
             self.retries = RETRIES;
         }
         // Another thread that wakes and wakes, and never to any effect, must not hold us here.
         if more || self.budget == 0 || self.retries == 0 {
-            self.yield_to_others(cx);
+            self.yielding = true;
             return true;
         }
         self.left = self.budget;
@@ -149,16 +154,18 @@ impl<F: Future + Unpin> Engine<F> {
         false
     }
 
-    /// Takes back that the poll returns `Pending`: whoever called it has something to return.
-    pub(crate) fn unpark(&mut self) {
-        self.parent.unpark();
-        self.pending = false;
+    /// Returns `Pending`, perhaps only to be polled again.
+    pub(crate) fn pend(&mut self, cx: &mut Context<'_>) {
+        self.pending = true;
+        if mem::take(&mut self.yielding) {
+            cx.waker().wake_by_ref();
+        }
     }
 
-    /// Returns to the parent only to be polled again.
-    fn yield_to_others(&mut self, cx: &mut Context<'_>) {
-        self.pending = true;
-        cx.waker().wake_by_ref();
+    /// Does not return `Pending` after all.
+    pub(crate) fn unpark(&mut self) {
+        self.parent.unpark();
+        self.yielding = false;
     }
 
     /// Takes all tasks out, in no order.

@@ -119,7 +119,7 @@ pub struct Group<'env, T, E, K: Kind = Sending> {
     /// Nobody ever locks it but `Debug`: it makes the group `Sync`.
     driver: Lock<GroupDriver<'env, T, E, K>>,
     inbox: Arc<Inbox<GroupTask<'env, T, E, K>>>,
-    /// It has returned that it was done, and nothing was spawned since.
+    /// It has returned that it was done, and has not been driven since.
     terminated: bool,
 }
 
@@ -556,6 +556,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Nothing is lost when the future is dropped: tasks stay in the group, outcomes are kept.
     pub async fn ready(&mut self) -> bool {
+        self.terminated = false;
         let driver = self.driver();
         poll_fn(|cx| driver.poll(cx, Aim::READY)).await == End::Room
     }
@@ -598,24 +599,11 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// As safe as `fut`: the group loses nothing when the future is dropped.
     pub async fn drive<Fut: Future>(&mut self, fut: Fut) -> Option<Fut::Output> {
+        self.terminated = false;
         let driver = self.driver();
         let mut fut = pin!(fut);
         let latch = Arc::new(Latch::new());
-        poll_fn(|cx| {
-            let spent = driver.is_spent();
-            // First, so that a future that is always ready cannot starve the tasks, and so that
-            // no output is thrown away because the group fails in the same poll.
-            if driver.poll(cx, Aim::DRIVE).is_ready() {
-                return Poll::Ready(None);
-            }
-            if spent {
-                return Poll::Pending;
-            }
-            let output = ready!(latch.poll(fut.as_mut(), cx));
-            driver.unpark();
-            Poll::Ready(Some(output))
-        })
-        .await
+        poll_fn(|cx| driver.poll_beside(cx, |cx| latch.poll(fut.as_mut(), cx))).await
     }
 
     /// The next outcome, in the order in which tasks end; `None` when nothing is running or
@@ -675,6 +663,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
+        self.terminated = false;
         let outcome = ready!(self.driver().poll_next(cx));
         self.terminated = outcome.is_none();
         Poll::Ready(outcome)
@@ -814,6 +803,7 @@ impl<T, E, K: Kind> Future for Group<'_, T, E, K> {
     type Output = Result<(), E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.terminated = false;
         let driver = self.driver();
         ready!(driver.poll(cx, Aim::AWAIT));
         let result = driver.take_result();

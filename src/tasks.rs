@@ -17,7 +17,7 @@
 //!    the end of a budget, and panics.
 //! 4. The owner never parks while a chunk is listed, because wakes of such a chunk do not reach
 //!    the parent.
-//! 5. `vacancies` has the bit of every chunk with a vacant slot, and none below `first_vacancy`.
+//! 5. `vacancies` has the bit of every chunk with a vacant slot, and none before `first_vacancy`.
 
 use alloc::collections::VecDeque;
 use alloc::task::Wake;
@@ -52,7 +52,7 @@ pub(crate) struct Tasks<F> {
     tokens: Option<Tokens>,
     /// A bit for each chunk: whether it has a vacant slot.
     vacancies: Vec<usize>,
-    /// No word of `vacancies` before this one has a bit.
+    /// No chunk before this one has a vacant slot.
     first_vacancy: usize,
     /// Chunks that have become empty since the last `tidy`, and the one that it left.
     empty: Vec<usize>,
@@ -289,6 +289,7 @@ impl<F: Future + Unpin> Tasks<F> {
                 chunk.listed = true;
                 self.ready.push_back(id);
             }
+            chunk.line.arrived.store(false, Relaxed);
             id = chunk.line.previous.load(Relaxed);
         }
     }
@@ -309,21 +310,29 @@ impl<F: Future + Unpin> Tasks<F> {
     }
 
     fn mark_vacancy(&mut self, id: usize) {
-        let word = id / BITS;
-        self.vacancies[word] |= 1 << (id % BITS);
-        self.first_vacancy = self.first_vacancy.min(word);
+        self.vacancies[id / BITS] |= 1 << (id % BITS);
+        self.first_vacancy = self.first_vacancy.min(id);
     }
 
     /// The lowest chunk with a vacant slot; made if there is none.
+    #[inline]
     fn vacancy(&mut self) -> usize {
-        while let Some(&word) = self.vacancies.get(self.first_vacancy) {
-            if word != 0 {
-                let bit = word.trailing_zeros() as usize;
-                return self.first_vacancy * BITS + bit;
-            }
-            self.first_vacancy += 1;
+        match self.chunks.get(self.first_vacancy) {
+            Some(Some(chunk)) if chunk.vacant != 0 => self.first_vacancy,
+            _ => self.next_vacancy(),
         }
-        self.add_chunk()
+    }
+
+    #[cold]
+    fn next_vacancy(&mut self) -> usize {
+        let first = self.first_vacancy / BITS;
+        let mut words = self.vacancies.iter().enumerate().skip(first);
+        let id = match words.find(|(_, bits)| **bits != 0) {
+            Some((word, bits)) => word * BITS + bits.trailing_zeros() as usize,
+            None => self.add_chunk(),
+        };
+        self.first_vacancy = id;
+        id
     }
 
     fn add_chunk(&mut self) -> usize {
@@ -358,8 +367,8 @@ impl<F: Future + Unpin> Tasks<F> {
     }
 
     /// Frees the chunks that are empty, but one: a task that comes and goes should not make and
-    /// free a chunk each time. Done when a poll ends, because what is empty in the middle of it
-    /// may be filled again.
+    /// free a chunk each time. Done when there is nothing left to poll, because what is empty
+    /// before may be filled again.
     pub(crate) fn tidy(&mut self) {
         let mut kept = None;
         while let Some(id) = self.empty.pop() {
@@ -465,6 +474,9 @@ struct Tokens {
 
 /// What a chunk and its token share.
 struct Line {
+    /// The chunk is on the list of arrivals. Its token may be polled again before the list is
+    /// read: a waker that found the word empty may be late to wake the token.
+    arrived: AtomicBool,
     /// The chunk that arrived before this one.
     previous: AtomicUsize,
     /// The chunk is gone.
@@ -488,8 +500,11 @@ impl Future for Token {
             if self.line.dismissed.load(Relaxed) {
                 return Poll::Ready(self.id);
             }
-            self.line.previous.store(self.last.load(Relaxed), Relaxed);
-            self.last.store(self.id, Relaxed);
+            if !self.line.arrived.load(Relaxed) {
+                self.line.arrived.store(true, Relaxed);
+                self.line.previous.store(self.last.load(Relaxed), Relaxed);
+                self.last.store(self.id, Relaxed);
+            }
         } else {
             let waker = cx.waker().clone();
             self.line.waker.with(|place| *place = Some(waker));
@@ -516,6 +531,7 @@ impl Tokens {
     fn add(&mut self, next: usize) -> (usize, Arc<Line>, Waker) {
         let id = self.free.pop().unwrap_or(next);
         let line = Arc::new(Line {
+            arrived: AtomicBool::new(false),
             previous: AtomicUsize::new(NONE),
             dismissed: AtomicBool::new(false),
             waker: Lock::new(None),

@@ -1,5 +1,6 @@
 //! What cancelling, asking and waiting do, one thread at a time.
 
+#[path = "common/wakers.rs"]
 mod common;
 
 use std::pin::pin;

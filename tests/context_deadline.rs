@@ -1,5 +1,6 @@
 //! Deadlines and triggers: futures that cancel a context.
 
+#[path = "common/wakers.rs"]
 mod common;
 
 use std::future::{Future, pending, poll_fn, ready};

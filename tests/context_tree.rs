@@ -1,5 +1,6 @@
 //! Parents and children, and what they agree on.
 
+#[path = "common/wakers.rs"]
 mod common;
 
 use std::collections::HashSet;

@@ -1,51 +1,218 @@
-//! What the tests share: wakers that count, and polling by hand.
-#![allow(dead_code)]
+//! What the tests poll by hand with: wakers and tasks that count.
+#![allow(dead_code, unreachable_pub)]
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// A waker that counts how often it was woken.
+use errgroup::{CancelKind, Cancelled};
+
+/// The task that polls a group: counts how often it is woken.
+pub struct Root {
+    count: Arc<Count>,
+    waker: Waker,
+}
+
 #[derive(Default)]
-pub(crate) struct Counter {
-    wakes: AtomicUsize,
-}
+struct Count(AtomicUsize);
 
-impl Counter {
-    pub(crate) fn new() -> (Arc<Self>, Waker) {
-        let counter = Arc::new(Counter::default());
-        let waker = Waker::from(counter.clone());
-        (counter, waker)
-    }
-
-    pub(crate) fn wakes(&self) -> usize {
-        self.wakes.load(SeqCst)
-    }
-}
-
-impl Wake for Counter {
+impl Wake for Count {
     fn wake(self: Arc<Self>) {
-        self.wakes.fetch_add(1, SeqCst);
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
     }
 }
 
-/// A waker that runs a closure when it is woken.
-pub(crate) fn on_wake(f: impl Fn() + Send + Sync + 'static) -> Waker {
-    struct OnWake<F>(F);
+impl Root {
+    pub fn new() -> Self {
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        Root { count, waker }
+    }
 
-    impl<F: Fn() + Send + Sync + 'static> Wake for OnWake<F> {
-        fn wake(self: Arc<Self>) {
-            (self.0)();
+    pub fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// Polls once.
+    pub fn poll<F: Future + Unpin + ?Sized>(&self, future: &mut F) -> Poll<F::Output> {
+        Pin::new(future).poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Polls something that is not `Unpin`, once; it is dropped if it is not ready.
+    pub fn poll_new<F: Future>(&self, future: F) -> Poll<F::Output> {
+        std::pin::pin!(future)
+            .as_mut()
+            .poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// How often it was woken since the last call.
+    #[track_caller]
+    pub fn wakes(&self) -> usize {
+        self.count.0.swap(0, SeqCst)
+    }
+
+    /// Polls until it is ready, and gives the number of polls, too.
+    ///
+    /// # Panics
+    ///
+    /// If it is pending, and nobody has woken it: nobody ever will.
+    #[track_caller]
+    pub fn run<F: Future>(&self, future: F) -> (F::Output, usize) {
+        let mut future = std::pin::pin!(future);
+        for polls in 1.. {
+            self.wakes();
+            let mut cx = Context::from_waker(&self.waker);
+            if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+                return (output, polls);
+            }
+            assert_ne!(self.count.0.load(SeqCst), 0, "it sleeps for ever");
+        }
+        unreachable!()
+    }
+
+    /// How many clones of the waker there are.
+    pub fn clones(&self) -> usize {
+        Arc::strong_count(&self.count) - 2
+    }
+}
+
+/// Runs a future that never has to wait for anybody else.
+#[track_caller]
+pub fn run<F: Future>(future: F) -> F::Output {
+    Root::new().run(future).0
+}
+
+/// A task under control: it is pending until it is told its output, and counts its polls and
+/// drops.
+pub struct Probe<R>(Arc<ProbeState<R>>);
+
+struct ProbeState<R> {
+    polls: AtomicUsize,
+    drops: AtomicUsize,
+    output: Mutex<Option<R>>,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl<R> Clone for Probe<R> {
+    fn clone(&self) -> Self {
+        Probe(self.0.clone())
+    }
+}
+
+impl<R> Probe<R> {
+    pub fn new() -> Self {
+        Probe(Arc::new(ProbeState {
+            polls: AtomicUsize::new(0),
+            drops: AtomicUsize::new(0),
+            output: Mutex::new(None),
+            waker: Mutex::new(None),
+        }))
+    }
+
+    /// The future that is watched.
+    pub fn task(&self) -> ProbeTask<R> {
+        ProbeTask(self.0.clone())
+    }
+
+    /// How often it was polled.
+    pub fn polls(&self) -> usize {
+        self.0.polls.load(SeqCst)
+    }
+
+    /// How often it was dropped.
+    pub fn drops(&self) -> usize {
+        self.0.drops.load(SeqCst)
+    }
+
+    pub fn is_dropped(&self) -> bool {
+        self.drops() > 0
+    }
+
+    /// The waker of its last poll.
+    pub fn waker(&self) -> Waker {
+        let waker = self.0.waker.lock().unwrap();
+        waker.clone().expect("it was polled")
+    }
+
+    /// Wakes it for nothing.
+    pub fn wake(&self) {
+        self.waker().wake();
+    }
+
+    /// It will return `output` when it is polled next, but is not woken.
+    pub fn set(&self, output: R) {
+        *self.0.output.lock().unwrap() = Some(output);
+    }
+
+    /// It is woken to return `output`.
+    pub fn finish(&self, output: R) {
+        self.set(output);
+        self.wake();
+    }
+}
+
+pub struct ProbeTask<R>(Arc<ProbeState<R>>);
+
+impl<R> Future for ProbeTask<R> {
+    type Output = R;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
+        self.0.polls.fetch_add(1, SeqCst);
+        *self.0.waker.lock().unwrap() = Some(cx.waker().clone());
+        match self.0.output.lock().unwrap().take() {
+            Some(output) => Poll::Ready(output),
+            None => Poll::Pending,
         }
     }
+}
 
-    Waker::from(Arc::new(OnWake(f)))
+impl<R> Drop for ProbeTask<R> {
+    fn drop(&mut self) {
+        self.0.drops.fetch_add(1, SeqCst);
+    }
+}
+
+/// Many probes.
+pub fn probes<R>(count: usize) -> Vec<Probe<R>> {
+    (0..count).map(|_| Probe::new()).collect()
+}
+
+/// Pending so many times, waking itself each time.
+pub fn yields(times: usize) -> impl Future<Output = ()> + Send + Unpin {
+    struct Yields(usize);
+    impl Future for Yields {
+        type Output = ();
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            if self.0 == 0 {
+                return Poll::Ready(());
+            }
+            self.0 -= 1;
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }
+    }
+    Yields(times)
+}
+
+/// Always wakes itself, never ends, and counts its polls.
+pub fn restless<R>(polls: &Arc<AtomicUsize>) -> impl Future<Output = R> + Send + 'static + use<R> {
+    let polls = polls.clone();
+    std::future::poll_fn(move |cx| {
+        polls.fetch_add(1, SeqCst);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
 }
 
 /// Runs a closure when it is dropped.
-pub(crate) struct OnDrop<F: FnMut()>(pub(crate) F);
+pub struct OnDrop<F: FnMut()>(pub F);
 
 impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
@@ -53,12 +220,29 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// Polls once with `waker`.
-pub(crate) fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
-    Pin::new(future).poll(&mut Context::from_waker(waker))
+/// An error that can be made of everything errors are made of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fail {
+    Text(&'static str),
+    Cancelled(CancelKind),
+    Panicked(String),
 }
 
-/// Polls once with a waker that does nothing.
-pub(crate) fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
-    poll_with(future, Waker::noop())
+impl From<&'static str> for Fail {
+    fn from(text: &'static str) -> Self {
+        Fail::Text(text)
+    }
+}
+
+impl From<Cancelled> for Fail {
+    fn from(reason: Cancelled) -> Self {
+        Fail::Cancelled(reason.kind())
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<errgroup::Panicked> for Fail {
+    fn from(panicked: errgroup::Panicked) -> Self {
+        Fail::Panicked(panicked.message().unwrap_or("?").to_string())
+    }
 }
