@@ -898,7 +898,7 @@ impl Node {
     /// the node is cancelled.
     fn register(self: &Arc<Self>, key: &mut Option<Key>, waker: &Waker) {
         match *key {
-            Some(key) => _ = waiters::refresh(&self.state, key, waker, State::waiters),
+            Some(key) => drop(waiters::refresh(&self.state, key, waker, State::waiters)),
             None => {
                 *key = waiters::register(&self.state, waker, (), State::waiters);
                 self.link();

@@ -47,10 +47,6 @@ impl<T> List<T> {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     pub(crate) fn push_back(&mut self, value: T) -> Key {
         let slot = Slot {
             value: Some(value),
@@ -113,8 +109,10 @@ impl<T> List<T> {
         self.slots[key].value.as_mut().expect("the key is good")
     }
 
-    pub(crate) fn front(&self) -> Option<Key> {
-        (self.head != NONE).then_some(self.head)
+    /// The entry after `key`.
+    pub(crate) fn next(&self, key: Key) -> Option<Key> {
+        let next = self.slots[key].next;
+        (next != NONE).then_some(next)
     }
 
     /// Calls `f` with every entry, in order.

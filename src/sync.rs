@@ -21,6 +21,17 @@ macro_rules! std_only {
 }
 pub(crate) use std_only;
 
+/// A `const fn`; except for loom, whose atomics and locks cannot be made at compile time.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $vis:vis const fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])* $vis const fn $($rest)*
+        #[cfg(loom)]
+        $(#[$attribute])* $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
+
 impl<T: Default> Default for Lock<T> {
     fn default() -> Self {
         Lock::new(T::default())
@@ -47,8 +58,10 @@ mod imp {
     pub(crate) struct Lock<T>(Mutex<T>);
 
     impl<T> Lock<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Lock(Mutex::new(value))
+        super::const_fn! {
+            pub(crate) const fn new(value: T) -> Self {
+                Lock(Mutex::new(value))
+            }
         }
 
         pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
@@ -99,7 +112,7 @@ mod imp {
         pub(crate) struct Lock<T>(spin::Mutex<T>);
 
         impl<T> Lock<T> {
-            pub(crate) fn new(value: T) -> Self {
+            pub(crate) const fn new(value: T) -> Self {
                 Lock(spin::Mutex::new(value))
             }
 
@@ -129,7 +142,7 @@ mod imp {
         pub(crate) struct Lock<T>(Mutex<RefCell<T>>);
 
         impl<T> Lock<T> {
-            pub(crate) fn new(value: T) -> Self {
+            pub(crate) const fn new(value: T) -> Self {
                 Lock(Mutex::new(RefCell::new(value)))
             }
 
