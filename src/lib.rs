@@ -11,6 +11,7 @@ mod context;
 mod error;
 mod list;
 mod panic;
+mod semaphore;
 mod sync;
 mod waiters;
 
@@ -19,3 +20,4 @@ sync::std_only! {
 }
 pub use context::{CancelContext, Cancelling, DropGuard, Run};
 pub use error::{CancelKind, Cancelled, Errors, TooLarge, TrySpawnError};
+pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
