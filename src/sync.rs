@@ -2,7 +2,7 @@
 
 pub(crate) use alloc::sync::{Arc, Weak};
 
-pub(crate) use imp::{Lock, Payload, catch, panicking, resume};
+pub(crate) use imp::{Lock, Payload, SetOnce, catch, panicking, resume};
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic;
@@ -53,7 +53,7 @@ mod imp {
     use loom::sync::Mutex;
     #[cfg(not(loom))]
     use std::sync::Mutex;
-    use std::sync::PoisonError;
+    use std::sync::{OnceLock, PoisonError};
 
     pub(crate) struct Lock<T>(Mutex<T>);
 
@@ -79,6 +79,23 @@ mod imp {
 
         pub(crate) fn into_inner(self) -> T {
             self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// A value that is set once and then read without a lock. `set` is called under a lock.
+    pub(crate) struct SetOnce<T>(OnceLock<T>);
+
+    impl<T> SetOnce<T> {
+        pub(crate) fn new() -> Self {
+            SetOnce(OnceLock::new())
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.0.get()
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            _ = self.0.set(value);
         }
     }
 
@@ -164,6 +181,22 @@ mod imp {
             pub(crate) fn into_inner(self) -> T {
                 self.0.into_inner().into_inner()
             }
+        }
+    }
+
+    pub(crate) struct SetOnce<T>(spin::Once<T>);
+
+    impl<T> SetOnce<T> {
+        pub(crate) fn new() -> Self {
+            SetOnce(spin::Once::new())
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.0.get()
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            self.0.call_once(|| value);
         }
     }
 
