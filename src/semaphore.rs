@@ -146,6 +146,7 @@ impl Semaphore {
     /// assert_eq!(error.to_string(), "4 permits were requested of a semaphore that has 3");
     /// # });
     /// ```
+    #[inline]
     pub fn acquire(&self, n: usize) -> Acquire<'_> {
         Acquire(Acquiring::new(self, n))
     }
@@ -161,6 +162,7 @@ impl Semaphore {
     /// drop(permit);
     /// assert!(semaphore.try_acquire(2).is_some());
     /// ```
+    #[inline]
     pub fn try_acquire(&self, n: usize) -> Option<Permit<'_>> {
         Held::try_new(self, n).map(Permit)
     }
@@ -195,6 +197,7 @@ impl Semaphore {
     /// std::thread::spawn(move || drop(permit));
     /// # });
     /// ```
+    #[inline]
     pub fn acquire_owned(self: &Arc<Self>, n: usize) -> AcquireOwned {
         AcquireOwned(Acquiring::new(self.clone(), n))
     }
@@ -212,6 +215,7 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire_owned(1).is_none());
     /// # drop(permit);
     /// ```
+    #[inline]
     pub fn try_acquire_owned(self: &Arc<Self>, n: usize) -> Option<OwnedPermit> {
         Held::try_new(self.clone(), n).map(OwnedPermit)
     }
@@ -285,6 +289,7 @@ impl fmt::Debug for OwnedPermit {
 impl<'a> Future for Acquire<'a> {
     type Output = Result<Permit<'a>, TooLarge>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.poll(cx.waker()).map_ok(Permit)
     }
@@ -293,6 +298,7 @@ impl<'a> Future for Acquire<'a> {
 impl Future for AcquireOwned {
     type Output = Result<OwnedPermit, TooLarge>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.poll(cx.waker()).map_ok(OwnedPermit)
     }
@@ -392,12 +398,14 @@ fn take(word: usize, n: usize) -> Option<usize> {
 }
 
 impl Semaphore {
+    #[inline]
     fn try_take(&self, n: usize) -> bool {
         self.word
             .fetch_update(Acq, Relaxed, |word| take(word, n))
             .is_ok()
     }
 
+    #[inline]
     fn give_back(&self, n: usize) {
         if self.word.fetch_add(n << 1, Release) & QUEUED != 0 {
             self.serve();
@@ -491,6 +499,7 @@ impl<S> Held<S>
 where
     S: Deref<Target = Semaphore>,
 {
+    #[inline]
     fn try_new(semaphore: S, permits: usize) -> Option<Self> {
         if permits <= semaphore.capacity && semaphore.try_take(permits) {
             Some(Held { semaphore, permits })
@@ -504,6 +513,7 @@ impl<S> Drop for Held<S>
 where
     S: Deref<Target = Semaphore>,
 {
+    #[inline]
     fn drop(&mut self) {
         self.semaphore.give_back(self.permits);
     }
@@ -533,6 +543,7 @@ where
         }
     }
 
+    #[inline]
     fn poll(&mut self, waker: &Waker) -> Poll<Result<Held<S>, TooLarge>> {
         let semaphore = self.semaphore.as_deref().expect("polled after completion");
         if self.key.is_none()
@@ -582,6 +593,7 @@ where
     }
 
     /// The permits have been taken, and there is no place in the queue any more.
+    #[inline]
     fn complete(&mut self) -> Held<S> {
         self.key = None;
         Held {
@@ -595,6 +607,7 @@ impl<S> Drop for Acquiring<S>
 where
     S: Deref<Target = Semaphore>,
 {
+    #[inline]
     fn drop(&mut self) {
         if let (Some(key), Some(semaphore)) = (self.key, &self.semaphore) {
             semaphore.leave(key);

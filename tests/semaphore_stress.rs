@@ -120,7 +120,7 @@ fn every_step_does_what_the_model_does() {
                         Poll::Ready(permit) => {
                             model.granted.swap_remove(granted.expect("it has no grant"));
                             held.push(permit.unwrap());
-                            waiting.swap_remove(at);
+                            drop(waiting.swap_remove(at));
                         }
                         Poll::Pending => {
                             assert!(granted.is_none());
