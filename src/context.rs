@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
 use core::mem;
+use core::panic::RefUnwindSafe;
 use core::pin::Pin;
 use core::ptr;
 use core::task::{Context, Poll, Waker};
@@ -16,11 +17,8 @@ use pin_project_lite::pin_project;
 use crate::error::{BoxError, CancelKind, Cancelled};
 use crate::list::{Key, List};
 use crate::panic::{Sequence, drop_quietly};
-use crate::sync::atomic::{
-    AtomicBool, AtomicUsize,
-    Ordering::{Acquire, Relaxed, Release},
-};
-use crate::sync::{Arc, Lock, Weak};
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::{Arc, Lock, SetOnce, Weak};
 use crate::waiters::{self, Waiters};
 
 /// A node in a tree of cancellations.
@@ -219,14 +217,14 @@ impl CancelContext {
             return self.child();
         }
         let node = Arc::new(Node::new(Some(&self.node), true));
-        let mut source = Some(Source {
+        let mut source = Some(Box::new(Source {
             future: Box::pin(future),
             waker: Waker::from(Arc::new(Signal {
                 node: Arc::downgrade(&node),
             })),
-        });
+        }));
         node.state.with(|state| {
-            if state.reason.is_none() {
+            if !node.is_set() {
                 state.source = source.take().map_or(Slot::Absent, Slot::Idle);
             }
         });
@@ -328,7 +326,7 @@ impl CancelContext {
     /// assert_eq!(context.reason().unwrap().to_string(), "cancelled");
     /// ```
     pub fn reason(&self) -> Option<Cancelled> {
-        self.node.settle()
+        self.node.settle().cloned()
     }
 
     /// Returns `Ok` as long as the context is not cancelled, to be used with `?` between two
@@ -505,7 +503,7 @@ impl Cancelling {
         match self.node.settle() {
             Some(reason) => {
                 self.done = true;
-                Poll::Ready(reason)
+                Poll::Ready(reason.clone())
             }
             None => Poll::Pending,
         }
@@ -664,10 +662,10 @@ impl fmt::Debug for DropGuard {
 ///
 /// # Invariants
 ///
-/// *Set* means that `state.reason` is `Some`.
+/// *Set* means that `reason` is.
 ///
-/// 1. A node is set once and for ever. The same critical section raises `cancelled`, and takes
-///    out the waiters, the linked children and the source; a set node takes no new ones.
+/// 1. A node is set once and for ever, under the lock of its `state`. The same critical section
+///    takes out the waiters, the linked children and the source; a set node takes no new ones.
 /// 2. Whoever sets a node then, unlocked, wakes the waiters, drops the source, and sets each
 ///    of the children, for which the same holds (`spread`). A child that is set already is
 ///    skipped, because whoever set it does the same.
@@ -698,13 +696,12 @@ impl fmt::Debug for DropGuard {
 ///   before; otherwise (a) found the node set, and (c) finds the flag up.
 struct Node {
     parent: Option<Arc<Node>>,
-    /// Raised when the node is set. `Release`, and `Acquire` where it is read: who sees a context
-    /// cancelled must see what was written before the cancel
-    /// (`what_was_written_before_the_cancel_is_seen`).
-    cancelled: AtomicBool,
+    /// Who sees a context cancelled sees what was written before the cancel
+    /// (`what_was_written_before_the_cancel_is_seen`): setting is `Release`, reading `Acquire`.
+    reason: SetOnce<Cancelled>,
     /// `Relaxed` suffices: it is written under the lock of the parent, and who reads it elsewhere
     /// relies only on that section having come before the next one of that lock.
-    link: AtomicUsize,
+    link: AtomicU32,
     /// Whether it was made with a source.
     has_source: bool,
     /// Whether it or a node above it was made with a source.
@@ -713,14 +710,14 @@ struct Node {
 }
 
 struct State {
-    reason: Option<Cancelled>,
     waiters: Waiters,
-    children: List<Weak<Node>>,
+    /// Most nodes have none.
+    children: Option<Box<List<Weak<Node>>>>,
     source: Slot,
 }
 
 /// Not in the list of the parent.
-const UNLINKED: usize = usize::MAX;
+const UNLINKED: Key = Key::MAX;
 
 /// The place of the future that cancels a node.
 ///
@@ -729,7 +726,7 @@ const UNLINKED: usize = usize::MAX;
 /// or been dropped.
 enum Slot {
     Absent,
-    Idle(Source),
+    Idle(Box<Source>),
     /// Somebody polls it now. `woken` if its waker was called since.
     Polled {
         woken: bool,
@@ -741,10 +738,13 @@ struct Source {
     waker: Waker,
 }
 
+/// A node is in order whenever user code runs, so a panic leaves nothing broken to be seen.
+impl RefUnwindSafe for Node {}
+
 /// What a node hands out when it is set.
 struct Released {
     waiters: Waiters,
-    children: List<Weak<Node>>,
+    children: Option<Box<List<Weak<Node>>>>,
     source: Slot,
 }
 
@@ -752,21 +752,27 @@ impl Node {
     fn new(parent: Option<&Arc<Node>>, has_source: bool) -> Self {
         // Looking at the parent alone makes a long chain cheap to build; a cancel farther up is
         // found when somebody asks.
-        let reason = parent.and_then(|parent| parent.own_reason());
+        let reason = SetOnce::new();
+        if let Some(of_parent) = parent.and_then(|parent| parent.reason.get()) {
+            reason.set(of_parent.clone());
+        }
         Node {
-            cancelled: AtomicBool::new(reason.is_some()),
-            link: AtomicUsize::new(UNLINKED),
+            link: AtomicU32::new(UNLINKED),
             has_source,
             driven: has_source || parent.is_some_and(|parent| parent.driven),
             // What is cancelled needs nobody to look up to.
-            parent: parent.filter(|_| reason.is_none()).cloned(),
+            parent: parent.filter(|_| reason.get().is_none()).cloned(),
+            reason,
             state: Lock::new(State {
-                reason,
                 waiters: List::new(),
-                children: List::new(),
+                children: None,
                 source: Slot::Absent,
             }),
         }
+    }
+
+    fn is_set(&self) -> bool {
+        self.reason.get().is_some()
     }
 
     fn is_cancelled(&self) -> bool {
@@ -779,25 +785,17 @@ impl Node {
     /// counts as set, and `settle` sets it.
     fn nearest_set(&self) -> Option<&Node> {
         let mut node = self;
-        while !node.cancelled.load(Acquire) {
+        while !node.is_set() {
             node = node.parent.as_deref()?;
         }
         Some(node)
     }
 
-    fn own_reason(&self) -> Option<Cancelled> {
-        if self.cancelled.load(Acquire) {
-            self.state.with(|state| state.reason.clone())
-        } else {
-            None
-        }
-    }
-
     /// Stores the reason of the nearest set ancestor in every node from there down to this one,
     /// and returns what this one has.
-    fn settle(&self) -> Option<Cancelled> {
+    fn settle(&self) -> Option<&Cancelled> {
         let top = self.nearest_set()?;
-        let mut reason = top.own_reason()?;
+        let mut reason = top.reason.get()?;
         if !ptr::eq(top, self) {
             let mut path = Vec::new();
             let mut node = self;
@@ -807,9 +805,8 @@ impl Node {
             }
             let mut sequence = Sequence::default();
             while let Some(node) = path.pop() {
-                if !node.spread(&reason, &mut sequence) {
-                    reason = node.own_reason()?;
-                }
+                node.spread(reason, &mut sequence);
+                reason = node.reason.get()?;
             }
             sequence.finish();
         }
@@ -842,7 +839,7 @@ impl Node {
                 sequence.run(|| waker.wake());
             }
             sequence.run(|| drop(released.source));
-            below.extend(released.children);
+            below.extend(released.children.into_iter().flat_map(|children| *children));
             released = loop {
                 let Some(child) = below.pop() else {
                     return true;
@@ -862,13 +859,12 @@ impl Node {
 
     /// Sets this node alone, if it is not set.
     fn set(&self, reason: &Cancelled) -> Option<Released> {
-        let mut reason = Some(reason.clone());
+        let reason = reason.clone();
         self.state.with(|state| {
-            if state.reason.is_some() {
+            if self.is_set() {
                 return None;
             }
-            state.reason = reason.take();
-            self.cancelled.store(true, Release);
+            self.reason.set(reason);
             Some(Released {
                 waiters: mem::take(&mut state.waiters),
                 children: mem::take(&mut state.children),
@@ -885,8 +881,9 @@ impl Node {
                 return;
             }
             parent.state.with(|state| {
-                if state.reason.is_none() && node.link.load(Relaxed) == UNLINKED {
-                    let key = state.children.push_back(Arc::downgrade(node));
+                if !parent.is_set() && node.link.load(Relaxed) == UNLINKED {
+                    let children = state.children.get_or_insert_default();
+                    let key = children.push_back(Arc::downgrade(node));
                     node.link.store(key, Relaxed);
                 }
             });
@@ -898,25 +895,32 @@ impl Node {
     /// the node is cancelled.
     fn register(self: &Arc<Self>, key: &mut Option<Key>, waker: &Waker) {
         match *key {
-            Some(key) => _ = waiters::refresh(&self.state, key, waker, State::waiters),
+            Some(key) => drop(waiters::refresh(&self.state, key, waker, |state| {
+                self.open(state)
+            })),
             None => {
-                *key = waiters::register(&self.state, waker, (), State::waiters);
+                *key = waiters::register(&self.state, waker, (), |state| self.open(state));
                 self.link();
             }
         }
     }
 
+    /// The list for new waiters, if the node is not set.
+    fn open<'a>(&self, state: &'a mut State) -> Option<&'a mut Waiters> {
+        (!self.is_set()).then_some(&mut state.waiters)
+    }
+
     /// Takes a waiter out, unless the cancel did.
     fn deregister(&self, key: Key) -> Option<Waker> {
-        if self.cancelled.load(Relaxed) {
+        if self.is_set() {
             return None;
         }
-        self.state.with(|state| state.waiters()?.remove(key).waker)
+        self.state.with(|state| self.open(state)?.remove(key).waker)
     }
 
     /// Polls the source of this node, if there is one and nobody else polls it.
     fn poll_source(&self) -> Option<Cancelled> {
-        if !self.has_source || self.cancelled.load(Relaxed) {
+        if !self.has_source || self.is_set() {
             return None;
         }
         let mut source =
@@ -990,34 +994,32 @@ impl Node {
         let parent = self.parent.take();
         if let Some(parent) = &parent {
             let link = self.link.load(Relaxed);
-            if link != UNLINKED && !parent.cancelled.load(Relaxed) {
+            if link != UNLINKED && !parent.is_set() {
                 parent.state.with(|state| {
-                    if state.reason.is_none() {
-                        state.children.remove(link);
+                    if let Some(children) = &mut state.children {
+                        children.remove(link);
                     }
                 });
             }
         }
         let state = self.state.get_mut();
         let source = mem::replace(&mut state.source, Slot::Absent);
-        sequence.run(|| drop(source));
-        let reason = state.reason.take();
-        sequence.run(|| drop(reason));
+        if self.has_source {
+            sequence.run(|| drop(source));
+        }
+        if self.is_set() {
+            let reason = mem::replace(&mut self.reason, SetOnce::new());
+            sequence.run(|| drop(reason));
+        }
         parent
     }
 }
 
 impl State {
-    /// `None` if the node is set.
-    fn waiters(&mut self) -> Option<&mut Waiters> {
-        match self.reason {
-            None => Some(&mut self.waiters),
-            Some(_) => None,
-        }
-    }
-
     fn take_wakers(&mut self, below: &mut Vec<Weak<Node>>) -> Vec<Waker> {
-        self.children.for_each(|child| below.push(child.clone()));
+        if let Some(children) = &mut self.children {
+            children.for_each(|child| below.push(child.clone()));
+        }
         self.waiters.take_wakers()
     }
 }

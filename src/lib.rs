@@ -118,6 +118,7 @@ mod map;
 mod outcomes;
 mod panic;
 mod parent;
+mod semaphore;
 mod spawner;
 mod sync;
 mod tasks;
@@ -130,6 +131,7 @@ sync::std_only! {
 pub use error::{CancelKind, Cancelled, Errors, TooLarge, TrySpawnError};
 pub use group::{ErrGroup, Group, LocalErrGroup, Results};
 pub use map::{TryForEach, TryMap, try_for_each, try_for_each_stream, try_map, try_map_stream};
+pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
 pub use spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 
 #[cfg(doctest)]

@@ -2,7 +2,7 @@
 
 pub(crate) use alloc::sync::{Arc, Weak};
 
-pub(crate) use imp::{Lock, Payload, catch, panicking, resume};
+pub(crate) use imp::{Lock, Payload, SetOnce, catch, panicking, resume};
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic;
@@ -20,6 +20,17 @@ macro_rules! std_only {
     };
 }
 pub(crate) use std_only;
+
+/// A `const fn`; except for loom, whose atomics and locks cannot be made at compile time.
+macro_rules! const_fn {
+    ($(#[$attribute:meta])* $vis:vis const fn $($rest:tt)*) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])* $vis const fn $($rest)*
+        #[cfg(loom)]
+        $(#[$attribute])* $vis fn $($rest)*
+    };
+}
+pub(crate) use const_fn;
 
 impl<T: Default> Default for Lock<T> {
     fn default() -> Self {
@@ -42,13 +53,15 @@ mod imp {
     use loom::sync::Mutex;
     #[cfg(not(loom))]
     use std::sync::Mutex;
-    use std::sync::PoisonError;
+    use std::sync::{OnceLock, PoisonError};
 
     pub(crate) struct Lock<T>(Mutex<T>);
 
     impl<T> Lock<T> {
-        pub(crate) fn new(value: T) -> Self {
-            Lock(Mutex::new(value))
+        super::const_fn! {
+            pub(crate) const fn new(value: T) -> Self {
+                Lock(Mutex::new(value))
+            }
         }
 
         pub(crate) fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
@@ -66,6 +79,23 @@ mod imp {
 
         pub(crate) fn into_inner(self) -> T {
             self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+
+    /// A value that is set once and then read without a lock. `set` is called under a lock.
+    pub(crate) struct SetOnce<T>(OnceLock<T>);
+
+    impl<T> SetOnce<T> {
+        pub(crate) fn new() -> Self {
+            SetOnce(OnceLock::new())
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.0.get()
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            _ = self.0.set(value);
         }
     }
 
@@ -99,7 +129,7 @@ mod imp {
         pub(crate) struct Lock<T>(spin::Mutex<T>);
 
         impl<T> Lock<T> {
-            pub(crate) fn new(value: T) -> Self {
+            pub(crate) const fn new(value: T) -> Self {
                 Lock(spin::Mutex::new(value))
             }
 
@@ -129,7 +159,7 @@ mod imp {
         pub(crate) struct Lock<T>(Mutex<RefCell<T>>);
 
         impl<T> Lock<T> {
-            pub(crate) fn new(value: T) -> Self {
+            pub(crate) const fn new(value: T) -> Self {
                 Lock(Mutex::new(RefCell::new(value)))
             }
 
@@ -151,6 +181,22 @@ mod imp {
             pub(crate) fn into_inner(self) -> T {
                 self.0.into_inner().into_inner()
             }
+        }
+    }
+
+    pub(crate) struct SetOnce<T>(spin::Once<T>);
+
+    impl<T> SetOnce<T> {
+        pub(crate) fn new() -> Self {
+            SetOnce(spin::Once::new())
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.0.get()
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            self.0.call_once(|| value);
         }
     }
 

@@ -46,31 +46,34 @@ pub(crate) fn register<S, D>(
     lock.with(|state| open(state).and_then(|list| Some(list.push_back(waiter.take()?))))
 }
 
-/// Sees to it that the waiter at `key` will wake `waker`, and returns true; or returns false if
-/// `open` finds that the list is gone.
+/// Sees to it that the waiter at `key` will wake `waker`, unless `open` finds that it need not
+/// wait any more.
+///
+/// Returns whether it still waits, and a waker that the caller has to drop: afterwards, because
+/// that may panic.
 pub(crate) fn refresh<S, D>(
     lock: &Lock<S>,
     key: Key,
     waker: &Waker,
     open: impl Fn(&mut S) -> Option<&mut Waiters<D>>,
-) -> bool {
+) -> (bool, Option<Waker>) {
     // Mostly the same task polls again, and nothing needs to be cloned.
     let current = lock.with(|state| {
         let known = &open(state)?.get_mut(key).waker;
         Some(known.as_ref().is_some_and(|known| known.will_wake(waker)))
     });
     if current != Some(false) {
-        return current.is_some();
+        return (current.is_some(), None);
     }
     let mut waker = Some(waker.clone());
-    lock.with(|state| match open(state) {
+    let waits = lock.with(|state| match open(state) {
         Some(list) => {
-            // What was there leaves the lock in `waker`.
             mem::swap(&mut list.get_mut(key).waker, &mut waker);
             true
         }
         None => false,
-    })
+    });
+    (waits, waker)
 }
 
 /// A list of waiters who are all woken, again and again, whenever something has changed.
@@ -96,7 +99,9 @@ impl Notice {
     /// Registers the waiter whose place is in `key`, for the first time or once more.
     pub(crate) fn register(&self, key: &mut Option<Key>, waker: &Waker) {
         match *key {
-            Some(key) => _ = refresh(&self.waiters, key, waker, |list| self.announce(list)),
+            Some(key) => drop(refresh(&self.waiters, key, waker, |list| {
+                self.announce(list)
+            })),
             None => *key = register(&self.waiters, waker, (), |list| self.announce(list)),
         }
     }

@@ -1,0 +1,412 @@
+//! Who gets permits, and when.
+
+#[path = "common/wakers.rs"]
+mod common;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use common::{Counter, OnDrop, on_wake, poll, poll_with};
+use errgroup::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
+use futures::future::FusedFuture;
+
+fn acquired<'a>(future: &mut Acquire<'a>) -> Option<Permit<'a>> {
+    match poll(future) {
+        Poll::Ready(permit) => Some(permit.expect("not too many")),
+        Poll::Pending => None,
+    }
+}
+
+static OF_A_PROGRAM: Semaphore = Semaphore::new(1);
+
+#[test]
+fn a_static_may_be_a_semaphore() {
+    let permit = OF_A_PROGRAM.try_acquire(1).unwrap();
+    assert_eq!(OF_A_PROGRAM.available(), 0);
+    drop(permit);
+}
+
+// S5
+#[test]
+fn permits_are_taken_and_given_back() {
+    let semaphore = Semaphore::new(5);
+    assert_eq!((semaphore.capacity(), semaphore.available()), (5, 5));
+    let two = acquired(&mut semaphore.acquire(2)).unwrap();
+    let three = semaphore.try_acquire(3).unwrap();
+    assert_eq!((two.permits(), three.permits()), (2, 3));
+    assert_eq!(semaphore.available(), 0);
+    assert!(semaphore.try_acquire(1).is_none());
+    drop(two);
+    assert_eq!(semaphore.available(), 2);
+    drop(three);
+    assert_eq!((semaphore.capacity(), semaphore.available()), (5, 5));
+}
+
+// S5
+#[test]
+fn owned_permits_keep_the_semaphore() {
+    let semaphore = Arc::new(Semaphore::new(2));
+    let first = semaphore.try_acquire_owned(1).unwrap();
+    let Poll::Ready(Ok(second)) = poll(&mut semaphore.acquire_owned(1)) else {
+        panic!("one is free")
+    };
+    let mut waiting = semaphore.acquire_owned(2);
+    assert!(poll(&mut waiting).is_pending());
+    let weak = Arc::downgrade(&semaphore);
+    drop(semaphore);
+    drop((first, second));
+    let Poll::Ready(Ok(both)) = poll(&mut waiting) else {
+        panic!("both are free")
+    };
+    assert_eq!(both.permits(), 2);
+    drop(waiting);
+    assert_eq!(weak.upgrade().unwrap().available(), 0);
+    drop(both);
+    assert!(weak.upgrade().is_none());
+}
+
+// S1
+#[test]
+fn a_future_that_was_not_polled_has_no_place() {
+    let semaphore = Semaphore::new(1);
+    let mut early = semaphore.acquire(1);
+    let permit = acquired(&mut semaphore.acquire(1)).unwrap();
+    let mut late = semaphore.acquire(1);
+    assert!(poll(&mut late).is_pending());
+    assert!(poll(&mut early).is_pending());
+    drop(permit);
+    assert!(poll(&mut early).is_pending());
+    assert!(poll(&mut late).is_ready());
+}
+
+// S1, Go parity
+#[test]
+fn permits_go_to_whoever_was_polled_first() {
+    let semaphore = Semaphore::new(1);
+    let permit = semaphore.try_acquire(1).unwrap();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    let mut waiting: Vec<_> = (0..10).map(|_| semaphore.acquire(1)).collect();
+    for (name, waiting) in waiting.iter_mut().enumerate() {
+        let order = order.clone();
+        let waker = on_wake(move || order.lock().unwrap().push(name));
+        assert!(poll_with(waiting, &waker).is_pending());
+    }
+    drop(permit);
+    for (name, waiting) in waiting.iter_mut().enumerate() {
+        assert_eq!(order.lock().unwrap().len(), name + 1);
+        drop(acquired(waiting).expect("it is its turn"));
+    }
+    assert_eq!(*order.lock().unwrap(), (0..10).collect::<Vec<_>>());
+    assert_eq!(semaphore.available(), 1);
+}
+
+// S1, Go parity
+#[test]
+fn a_large_request_holds_up_small_ones_that_came_later() {
+    let semaphore = Semaphore::new(3);
+    let permit = semaphore.try_acquire(1).unwrap();
+    let mut large = semaphore.acquire(3);
+    assert!(poll(&mut large).is_pending());
+    assert_eq!(semaphore.available(), 2);
+
+    let (counter, waker) = Counter::new();
+    let mut small = semaphore.acquire(1);
+    let mut none = semaphore.acquire(0);
+    assert!(poll_with(&mut small, &waker).is_pending());
+    assert!(poll_with(&mut none, &waker).is_pending());
+    assert!(semaphore.try_acquire(1).is_none());
+    assert!(semaphore.try_acquire(0).is_none());
+
+    drop(permit);
+    assert_eq!(counter.wakes(), 0);
+    let large = acquired(&mut large).unwrap();
+    assert!(poll_with(&mut small, &waker).is_pending());
+    drop(large);
+    assert_eq!(counter.wakes(), 2);
+    assert!(poll(&mut small).is_ready() && poll(&mut none).is_ready());
+}
+
+// S1
+#[test]
+fn one_that_was_granted_and_not_polled_holds_up_nobody() {
+    let semaphore = Semaphore::new(3);
+    let permit = semaphore.try_acquire(3).unwrap();
+    let mut granted = semaphore.acquire(1);
+    assert!(poll(&mut granted).is_pending());
+    drop(permit);
+    assert_eq!(semaphore.available(), 2);
+    drop(semaphore.try_acquire(2).unwrap());
+    drop(acquired(&mut semaphore.acquire(2)).unwrap());
+    assert!(semaphore.try_acquire(0).is_some());
+
+    // Nor when others have come since.
+    let all = semaphore.try_acquire(2).unwrap();
+    let mut next = semaphore.acquire(1);
+    assert!(poll(&mut next).is_pending());
+    drop(all);
+    assert!(poll(&mut next).is_ready());
+    assert!(poll(&mut granted).is_ready());
+}
+
+// S1
+#[test]
+fn a_request_for_nothing_is_met_if_nobody_waits() {
+    let semaphore = Semaphore::new(0);
+    let nothing = acquired(&mut semaphore.acquire(0)).unwrap();
+    assert_eq!(nothing.permits(), 0);
+    assert!(semaphore.try_acquire(0).is_some());
+    assert!(semaphore.try_acquire(1).is_none());
+}
+
+// S2, Go parity
+#[test]
+fn a_request_that_can_never_be_met_fails_at_once_and_holds_up_nobody() {
+    let semaphore = Arc::new(Semaphore::new(2));
+    let permit = semaphore.try_acquire(1).unwrap();
+    for requested in [3, usize::MAX / 2, usize::MAX / 2 + 2, usize::MAX] {
+        let mut future = semaphore.acquire(requested);
+        let Poll::Ready(Err(error)) = poll(&mut future) else {
+            panic!("it can never be met")
+        };
+        assert_eq!((error.requested, error.capacity), (requested, 2));
+        assert!(future.is_terminated());
+        assert!(matches!(
+            poll(&mut semaphore.acquire_owned(requested)),
+            Poll::Ready(Err(_))
+        ));
+        assert!(semaphore.try_acquire(requested).is_none());
+        assert!(semaphore.try_acquire_owned(requested).is_none());
+        drop(semaphore.try_acquire(1).unwrap());
+    }
+    // Nor does it wait for those who wait.
+    let mut waiting = semaphore.acquire(2);
+    assert!(poll(&mut waiting).is_pending());
+    assert!(poll(&mut semaphore.acquire(3)).is_ready());
+    drop(permit);
+    assert!(poll(&mut waiting).is_ready());
+}
+
+// S3, Go parity
+#[test]
+fn when_the_first_in_the_queue_is_dropped_the_next_ones_go() {
+    let semaphore = Semaphore::new(3);
+    let permit = semaphore.try_acquire(1).unwrap();
+    let mut large = semaphore.acquire(3);
+    assert!(poll(&mut large).is_pending());
+    let (counter, waker) = Counter::new();
+    let mut small = [
+        semaphore.acquire(1),
+        semaphore.acquire(1),
+        semaphore.acquire(1),
+    ];
+    for small in &mut small {
+        assert!(poll_with(small, &waker).is_pending());
+    }
+    drop(large);
+    assert_eq!(counter.wakes(), 2);
+    assert_eq!(semaphore.available(), 0);
+    let [first, second, third] = &mut small;
+    let held = (acquired(first).unwrap(), acquired(second).unwrap());
+    assert!(poll_with(third, &waker).is_pending());
+    drop(permit);
+    assert_eq!(counter.wakes(), 3);
+    drop(held);
+}
+
+// S3
+#[test]
+fn one_that_is_dropped_in_the_middle_leaves_the_order_as_it_was() {
+    let semaphore = Semaphore::new(1);
+    let permit = semaphore.try_acquire(1).unwrap();
+    let (counter, waker) = Counter::new();
+    let mut first = semaphore.acquire(1);
+    let mut second = semaphore.acquire(1);
+    let mut third = semaphore.acquire(1);
+    for waiting in [&mut first, &mut second, &mut third] {
+        assert!(poll_with(waiting, &waker).is_pending());
+    }
+    drop(second);
+    assert_eq!(counter.wakes(), 0);
+    drop(permit);
+    assert_eq!(counter.wakes(), 1);
+    assert!(poll(&mut third).is_pending());
+    assert!(poll(&mut first).is_ready());
+    assert!(poll(&mut third).is_ready());
+}
+
+// S3
+#[test]
+fn one_that_is_dropped_after_its_grant_passes_it_on() {
+    let semaphore = Semaphore::new(2);
+    let permit = semaphore.try_acquire(2).unwrap();
+    let (counter, waker) = Counter::new();
+    let mut first = semaphore.acquire(2);
+    let mut second = semaphore.acquire(1);
+    let mut third = semaphore.acquire(1);
+    for waiting in [&mut first, &mut second, &mut third] {
+        assert!(poll_with(waiting, &waker).is_pending());
+    }
+    drop(permit);
+    assert_eq!(counter.wakes(), 1);
+    drop(first);
+    assert_eq!(counter.wakes(), 3);
+    drop(second);
+    assert_eq!(semaphore.available(), 1);
+    assert!(poll(&mut third).is_ready());
+    assert_eq!(semaphore.available(), 2);
+}
+
+// S3
+#[test]
+fn the_last_one_to_leave_the_queue_opens_it_again() {
+    let semaphore = Semaphore::new(2);
+    let permit = semaphore.try_acquire(1).unwrap();
+    let mut waiting = semaphore.acquire(2);
+    assert!(poll(&mut waiting).is_pending());
+    assert!(semaphore.try_acquire(1).is_none());
+    drop(waiting);
+    assert!(semaphore.try_acquire(1).is_some());
+    drop(permit);
+}
+
+// S4
+#[test]
+fn a_waker_may_use_the_semaphore() {
+    let semaphore = Arc::new(Semaphore::new(2));
+    let permit = semaphore.try_acquire(2).unwrap();
+    let other = Arc::new(Mutex::new(Some(semaphore.acquire_owned(1))));
+    let seen = Arc::new(Mutex::new(None));
+    let mut waiting = semaphore.acquire(1);
+    let waker = on_wake({
+        let (semaphore, other, seen) = (semaphore.clone(), other.clone(), seen.clone());
+        move || {
+            drop(other.lock().unwrap().take());
+            *seen.lock().unwrap() = Some(semaphore.try_acquire(1).is_some());
+        }
+    });
+    assert!(poll_with(&mut waiting, &waker).is_pending());
+    assert!(poll(other.lock().unwrap().as_mut().unwrap()).is_pending());
+    drop(permit);
+    assert_eq!(*seen.lock().unwrap(), Some(true));
+    assert!(poll(&mut waiting).is_ready());
+    assert_eq!(semaphore.available(), 2);
+}
+
+// S4, S5
+#[test]
+fn a_panicking_waker_loses_no_permit_and_stops_nobody() {
+    let semaphore = Semaphore::new(2);
+    let permit = semaphore.try_acquire(2).unwrap();
+    let (counter, waker) = Counter::new();
+    let mut first = semaphore.acquire(1);
+    let mut second = semaphore.acquire(1);
+    assert!(poll_with(&mut first, &on_wake(|| panic!("a waker panics"))).is_pending());
+    assert!(poll_with(&mut second, &waker).is_pending());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(permit))).is_err());
+    assert_eq!(counter.wakes(), 1);
+    assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
+    assert_eq!(semaphore.available(), 2);
+}
+
+// S5
+#[test]
+fn a_waker_whose_destructor_panics_loses_no_permit() {
+    let bomb = || {
+        let bomb = OnDrop(|| {
+            if !std::thread::panicking() {
+                panic!("a waker's destructor panics")
+            }
+        });
+        on_wake(move || _ = &bomb)
+    };
+    let semaphore = Semaphore::new(1);
+    let permit = semaphore.try_acquire(1).unwrap();
+    let mut replaced = semaphore.acquire(1);
+    let mut dropped = semaphore.acquire(1);
+    for waiting in [&mut replaced, &mut dropped] {
+        let waker = bomb();
+        assert!(poll_with(waiting, &waker).is_pending());
+        drop(catch_unwind(AssertUnwindSafe(|| drop(waker))));
+    }
+    assert!(catch_unwind(AssertUnwindSafe(|| poll(&mut replaced))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(dropped))).is_err());
+    drop(permit);
+    assert!(poll(&mut replaced).is_ready());
+    assert_eq!(semaphore.available(), 1);
+}
+
+// S4
+#[test]
+fn the_last_waker_is_the_one_that_is_woken() {
+    let semaphore = Semaphore::new(1);
+    let permit = semaphore.try_acquire(1).unwrap();
+    let mut waiting = semaphore.acquire(1);
+    let (first, first_waker) = Counter::new();
+    let (second, second_waker) = Counter::new();
+    assert!(poll_with(&mut waiting, &first_waker).is_pending());
+    assert!(poll_with(&mut waiting, &second_waker).is_pending());
+    drop(first_waker);
+    assert_eq!(Arc::strong_count(&first), 1);
+    drop(permit);
+    assert_eq!((first.wakes(), second.wakes()), (0, 1));
+}
+
+#[test]
+#[should_panic = "polled after completion"]
+fn a_completed_future_panics_when_polled_again() {
+    let semaphore = Semaphore::new(1);
+    let mut future = semaphore.acquire(1);
+    assert!(!future.is_terminated());
+    drop(poll(&mut future));
+    assert!(future.is_terminated());
+    drop(poll(&mut future));
+}
+
+#[test]
+#[should_panic = "at most"]
+fn more_permits_than_can_be_counted_panic() {
+    Semaphore::new(usize::MAX / 2 + 1);
+}
+
+#[test]
+fn the_most_permits_can_be_taken_and_given_back() {
+    let most = usize::MAX / 2;
+    let semaphore = Semaphore::new(most);
+    let permit = semaphore.try_acquire(most).unwrap();
+    assert_eq!(semaphore.available(), 0);
+    let mut waiting = semaphore.acquire(most);
+    assert!(poll(&mut waiting).is_pending());
+    drop(permit);
+    assert!(poll(&mut waiting).is_ready());
+    assert_eq!(semaphore.available(), most);
+}
+
+#[test]
+fn debug_shows_numbers() {
+    let semaphore = Arc::new(Semaphore::new(5));
+    let permit = semaphore.try_acquire(2).unwrap();
+    let owned = semaphore.try_acquire_owned(1).unwrap();
+    let debug = (
+        &semaphore,
+        &permit,
+        &owned,
+        semaphore.acquire(4),
+        semaphore.acquire_owned(5),
+    );
+    assert_eq!(
+        format!("{debug:?}"),
+        "(Semaphore { capacity: 5, available: 2, .. }, Permit(2), OwnedPermit(1), Acquire(4), \
+         AcquireOwned(5))"
+    );
+}
+
+#[test]
+fn semaphores_and_what_they_give_may_go_anywhere() {
+    fn anywhere<T: Send + Sync + Unpin + std::panic::UnwindSafe>() {}
+    anywhere::<Semaphore>();
+    anywhere::<Permit<'static>>();
+    anywhere::<OwnedPermit>();
+    anywhere::<Acquire<'static>>();
+    anywhere::<AcquireOwned>();
+}
