@@ -1,18 +1,19 @@
 //! What a group does when it is polled: the one loop behind every way to drive it.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use crate::beside::{Alone, Beside, Turn};
 use crate::engine::Engine;
-use crate::error::{BoxError, CancelKind};
+use crate::error::{BoxError, CancelKind, Cancelled};
 use crate::graceful::{Graceful, Over};
-use crate::inbox::{Gate, Inbox, Queued, Refused};
+use crate::inbox::{Gate, Inbox, Queue, Queued, Refused};
 use crate::outcomes::Outcomes;
 use crate::panic::Sequence;
+use crate::parent::Latch;
 use crate::sync::{Arc, Payload, catch, resume};
 use crate::tasks::Done;
 
@@ -20,18 +21,25 @@ use crate::tasks::Done;
 pub(crate) struct Driver<T, E, F, G> {
     pub(crate) inbox: Arc<Inbox<F>>,
     engine: Engine<F>,
-    queue: VecDeque<Queued<F>>,
+    queue: Queue<F>,
     pub(crate) kept: Outcomes<T, E>,
     /// An outcome whose future panicked when it was dropped.
     late: Option<(usize, Result<T, E>)>,
     /// The group has failed, and its failure, the first of the kept errors, is not handed over.
     failed: bool,
+    /// What was left was dropped when the grace was over.
+    cut: bool,
+    /// The body of a scope is running.
+    has_body: bool,
     pub(crate) keep_going: bool,
     graceful: Option<Graceful<E, G>>,
     pub(crate) cause_from: Option<fn(&E) -> BoxError>,
     /// Makes an error of a panic, if panics are to be caught.
     pub(crate) catch: Option<fn(Payload) -> E>,
 }
+
+/// The index that the body of a scope has, which is no task.
+const BODY: usize = usize::MAX;
 
 /// What a group is driven for.
 #[derive(Clone, Copy)]
@@ -51,6 +59,8 @@ pub(crate) struct Aim {
 enum Until {
     Done,
     Success,
+    /// What is polled beside the group is ready.
+    Beside,
     Room,
     Failure,
 }
@@ -84,9 +94,19 @@ impl Aim {
         until: Until::Room,
         ..Aim::DONE
     };
-    const DRIVE: Aim = Aim {
+    pub(crate) const DRIVE: Aim = Aim {
         until: Until::Failure,
         ..Aim::READY
+    };
+    /// While the body of a scope is running.
+    pub(crate) const SCOPE: Aim = Aim {
+        until: Until::Beside,
+        ..Aim::DONE
+    };
+    /// When it has ended.
+    pub(crate) const END_OF_SCOPE: Aim = Aim {
+        closes: true,
+        ..Aim::DONE
     };
 }
 
@@ -99,8 +119,10 @@ pub(crate) enum End {
     Done,
     /// There is room for a task.
     Room,
-    /// A task succeeded; its value is the only one that was kept.
+    /// A task succeeded; its value is kept.
     Success,
+    /// What is polled beside the group is ready.
+    Beside,
 }
 
 /// What the next step of a poll was.
@@ -122,10 +144,12 @@ where
         Driver {
             inbox: Arc::new(Inbox::new(engine.parent().clone())),
             engine,
-            queue: VecDeque::new(),
+            queue: Queue::new(),
             kept: Outcomes::default(),
             late: None,
             failed: false,
+            cut: false,
+            has_body: false,
             keep_going: false,
             graceful: None,
             cause_from: None,
@@ -137,14 +161,21 @@ where
         self.graceful = Some(graceful);
     }
 
-    /// The indices of the running tasks and of the queued ones.
-    pub(crate) fn unfinished(&self) -> (Vec<usize>, Vec<usize>) {
+    /// The indices of the tasks that are running, in order.
+    pub(crate) fn running(&self) -> Vec<usize> {
         let mut running: Vec<_> = self.engine.indices().collect();
         running.sort_unstable();
-        (
-            running,
-            self.queue.iter().map(|queued| queued.index).collect(),
-        )
+        running
+    }
+
+    /// The indices of the tasks that wait to be started.
+    pub(crate) fn queued(&self) -> impl Iterator<Item = usize> {
+        self.queue.iter().map(|queued| queued.index)
+    }
+
+    /// For what is polled beside.
+    pub(crate) fn latch(&self) -> Arc<Latch> {
+        Arc::new(Latch::new(self.engine.parent().clone()))
     }
 
     pub(crate) fn push(&mut self, task: F) -> Result<(), F> {
@@ -161,39 +192,28 @@ where
 
     /// Drives the group until `aim` is met.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, aim: Aim) -> Poll<End> {
-        let poll = self.poll_aim(cx, aim);
+        self.poll_with(cx, aim, &mut Alone)
+    }
+
+    /// Drives the group until `aim` is met, or what is beside it is ready.
+    pub(crate) fn poll_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        aim: Aim,
+        beside: &mut impl Beside<E>,
+    ) -> Poll<End> {
+        self.has_body = beside.is_body();
+        let poll = self.poll_aim(cx, aim, beside);
         self.inbox.notice_room();
-        if poll.is_pending() {
-            self.engine.pend(cx);
-        }
         poll
     }
 
-    /// Drives the group beside a future; gives its output, or `None` if the group fails.
-    pub(crate) fn poll_beside<R>(
+    fn poll_aim(
         &mut self,
         cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<R>,
-    ) -> Poll<Option<R>> {
-        let spent = self.engine.is_spent();
-        // The group first, so that a future that is always ready cannot starve the tasks, and so
-        // that no output is thrown away because the group fails in the same poll.
-        let ended = self.poll_aim(cx, Aim::DRIVE).is_ready();
-        self.inbox.notice_room();
-        if ended {
-            return Poll::Ready(None);
-        }
-        if !spent {
-            if let Poll::Ready(output) = poll(cx) {
-                self.engine.unpark();
-                return Poll::Ready(Some(output));
-            }
-        }
-        self.engine.pend(cx);
-        Poll::Pending
-    }
-
-    fn poll_aim(&mut self, cx: &mut Context<'_>, aim: Aim) -> Poll<End> {
+        mut aim: Aim,
+        beside: &mut impl Beside<E>,
+    ) -> Poll<End> {
         if let Some(end) = self.met(aim) {
             return Poll::Ready(end);
         }
@@ -201,6 +221,10 @@ where
             return Poll::Pending;
         }
         loop {
+            if self.cut && beside.is_body() {
+                beside.cut();
+                aim = Aim::END_OF_SCOPE;
+            }
             if self.has_failed(aim) {
                 return Poll::Ready(End::Failed);
             }
@@ -223,8 +247,20 @@ where
                     if let Some(end) = self.met(aim) {
                         return Poll::Ready(end);
                     }
-                    if self.park(cx) {
-                        return Poll::Pending;
+                    match beside.poll() {
+                        Turn::Ready => return Poll::Ready(End::Beside),
+                        Turn::Ended(error) => {
+                            if let Some(error) = error {
+                                self.error(cx, BODY, error, aim);
+                            }
+                            self.has_body = false;
+                            aim = Aim::END_OF_SCOPE;
+                        }
+                        Turn::Pending => {
+                            if self.park(cx, beside.is_woken()) {
+                                return Poll::Pending;
+                            }
+                        }
                     }
                 }
             }
@@ -260,9 +296,6 @@ where
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
         let poll = self.poll_outcome(cx);
         self.inbox.notice_room();
-        if poll.is_pending() {
-            self.engine.pend(cx);
-        }
         poll
     }
 
@@ -286,7 +319,7 @@ where
                     }
                 }
                 Step::Idle => {
-                    if self.park(cx) {
+                    if self.park(cx, false) {
                         return Poll::Pending;
                     }
                 }
@@ -315,6 +348,7 @@ where
     fn hand_over(&mut self) {
         if self.failed && self.graceful.is_none() {
             self.failed = false;
+            self.inbox.tally().set_why(None);
             self.inbox.turn(Gate::Open);
         }
     }
@@ -322,19 +356,33 @@ where
     /// Begins a poll. False if it has to end at once.
     fn enter(&mut self, cx: &mut Context<'_>) -> bool {
         self.poll_graceful(cx);
-        let entered = self.engine.enter();
-        self.inbox.collect(&mut self.queue);
+        let entered = self.engine.enter(cx);
+        self.look();
         entered
     }
 
     /// Ends a poll that has nothing left to do. False if it has to go on.
-    fn park(&mut self, cx: &mut Context<'_>) -> bool {
+    fn park(&mut self, cx: &mut Context<'_>, more: bool) -> bool {
         self.inbox.notice_room();
-        let parked = self.engine.park(cx, self.is_startable());
+        let parked = self.engine.park(cx, more || self.is_startable());
         if !parked {
-            self.inbox.collect(&mut self.queue);
+            self.look();
         }
         parked
+    }
+
+    /// Looks at what others have sent.
+    fn look(&mut self) {
+        self.inbox.collect(&mut self.queue);
+        let aborted = self.inbox.tally().take_aborted();
+        if !aborted.is_empty() {
+            // Those that are running were woken, and end by themselves.
+            let tasks = self.queue.take(&aborted);
+            self.inbox.dropped(tasks.len());
+            let mut sequence = Sequence::default();
+            sequence.drop_each(tasks);
+            sequence.finish();
+        }
     }
 
     fn step(&mut self) -> Step<T, E> {
@@ -342,17 +390,19 @@ where
             return Step::Outcome(index, outcome);
         }
         loop {
-            if let Some(done) = self.poll_woken() {
-                return self.finished(done);
+            let done = self.poll_woken();
+            if let Some(outcome) = done.and_then(|done| self.finished(done)) {
+                return outcome;
             }
             if !self.is_startable() || !self.engine.has_budget() {
                 break;
             }
-            if let Some(done) = self.start() {
-                return self.finished(done);
+            let done = self.start();
+            if let Some(outcome) = done.and_then(|done| self.finished(done)) {
+                return outcome;
             }
         }
-        if self.queue.is_empty() && self.engine.len() == 0 {
+        if self.queue.is_empty() && self.engine.len() == self.inbox.tally().background() {
             Step::Empty
         } else {
             Step::Idle
@@ -360,7 +410,11 @@ where
     }
 
     fn is_startable(&self) -> bool {
-        !self.queue.is_empty() && self.engine.len() < self.inbox.limit()
+        let room = || {
+            let limit = self.inbox.limit();
+            self.engine.len() < limit.saturating_add(self.inbox.tally().uncounted())
+        };
+        !self.queue.express.is_empty() || (!self.queue.regular.is_empty() && room())
     }
 
     fn poll_woken(&mut self) -> Option<Done<F>> {
@@ -379,7 +433,9 @@ where
 
     /// Starts the first queued task.
     fn start(&mut self) -> Option<Done<F>> {
-        let Queued { index, task } = self.queue.pop_front()?;
+        let express = self.queue.express.pop_front();
+        let next = express.or_else(|| self.queue.regular.pop_front());
+        let Queued { index, task } = next?;
         let catch = self.catch;
         let inbox = &*self.inbox;
         inbox.started();
@@ -394,12 +450,13 @@ where
     }
 
     /// Drops a task that is done. If that panics, its outcome is not lost.
-    fn finished(&mut self, done: Done<F>) -> Step<T, E> {
+    fn finished(&mut self, done: Done<F>) -> Option<Step<T, E>> {
         let Done {
             index,
             output,
             task,
         } = done;
+        let silent = self.inbox.tally().take_silence();
         let outcome = match (catch(|| drop(task)), self.catch) {
             (Ok(()), _) => output,
             (Err(payload), Some(convert)) => Err(convert(payload)),
@@ -408,7 +465,7 @@ where
                 resume(payload)
             }
         };
-        Step::Outcome(index, outcome)
+        (!silent || outcome.is_err()).then_some(Step::Outcome(index, outcome))
     }
 
     /// An error came.
@@ -420,29 +477,25 @@ where
         self.kept.push_error(index, error);
         let fails = aim.fails && !self.keep_going;
         self.failed |= fails;
-        if self.graceful.is_none() {
-            if fails {
-                self.drop_tasks(Gate::Refusing);
-            }
-            return;
-        }
-
         let mut sequence = Sequence::default();
-        if fails {
-            let refused = self.inbox.turn(Gate::Refusing);
-            let queue = mem::take(&mut self.queue);
-            self.inbox.dropped(refused.len() + queue.len());
-            sequence.drop_each(queue.into_iter().map(|queued| queued.task));
-            sequence.drop_each(refused.into_iter().map(|queued| queued.task));
-        }
-        if aim.cancels {
-            sequence.run(|| {
+        let mut why = Cancelled::new(CancelKind::TaskFailed, None);
+        if let Some(graceful) = &mut self.graceful {
+            if aim.cancels {
                 let cause = self.cause_from.zip(self.kept.last_error());
-                let cause = cause.map(|(cause_from, error)| cause_from(error));
-                if let Some(graceful) = &mut self.graceful {
+                sequence.run(|| {
+                    let cause = cause.map(|(cause_from, error)| cause_from(error));
                     graceful.cancel(CancelKind::TaskFailed, cause);
-                }
-            });
+                });
+            }
+            why = graceful.reason().unwrap_or(why);
+        }
+        if fails {
+            self.inbox.tally().set_why(Some(why));
+            if self.graceful.is_none() {
+                sequence.run(|| self.drop_tasks(Gate::Refusing));
+            } else {
+                sequence.run(|| self.drop_queue());
+            }
         }
         sequence.finish();
         self.poll_graceful(cx);
@@ -459,37 +512,58 @@ where
 
     /// Drops what is left when the grace is over.
     fn grace_over(&mut self, over: &Over<E>) {
-        let refused = self.inbox.turn(Gate::Refusing);
-        self.queue.extend(refused);
-        let (mut indices, queued) = self.unfinished();
-        indices.extend(queued);
+        let mut refused = self.inbox.turn(Gate::Refusing);
+        self.queue.append(&mut refused);
+        let mut indices: Vec<_> = self.running();
+        indices.extend(self.queued());
         indices.sort_unstable();
         for index in indices {
-            self.kept.push_error(index, over.error());
+            if !self.inbox.tally().is_background(index) {
+                self.kept.push_error(index, over.error());
+            }
+        }
+        if self.has_body {
+            self.kept.push_error(BODY, over.error());
         }
         self.failed = true;
+        self.cut = true;
+        self.inbox.tally().set_why(Some(over.reason().clone()));
         self.drop_tasks(Gate::Refusing);
     }
 
     /// Drops every task, while the group refuses new ones.
-    pub(crate) fn drop_tasks(&mut self, gate: Gate) {
+    fn drop_tasks(&mut self, gate: Gate) {
         let refused = self.inbox.turn(gate);
-        let queue = mem::take(&mut self.queue);
+        let queue = mem::replace(&mut self.queue, Queue::new());
         let tasks = self.engine.take_tasks();
         self.inbox.emptied();
         let mut sequence = Sequence::default();
         sequence.drop_each(tasks);
-        sequence.drop_each(queue.into_iter().map(|queued| queued.task));
-        sequence.drop_each(refused.into_iter().map(|queued| queued.task));
+        sequence.drop_each(queue.into_tasks());
+        sequence.drop_each(refused.into_tasks());
         sequence.run(|| self.inbox.notice_room());
+        sequence.finish();
+    }
+
+    /// Drops the queued tasks, and refuses new ones.
+    fn drop_queue(&mut self) {
+        let refused = self.inbox.turn(Gate::Refusing);
+        let queue = mem::replace(&mut self.queue, Queue::new());
+        self.inbox.dropped(refused.len() + queue.len());
+        let mut sequence = Sequence::default();
+        sequence.drop_each(queue.into_tasks());
+        sequence.drop_each(refused.into_tasks());
         sequence.finish();
     }
 
     /// Drops every task; the group goes on.
     pub(crate) fn abort(&mut self) {
         let before = self.inbox.gate();
+        let tally = self.inbox.tally().clone();
+        let why = tally.set_why(Some(Cancelled::new(CancelKind::Cancelled, None)));
         let mut sequence = Sequence::default();
         sequence.run(|| self.drop_tasks(Gate::Refusing));
+        tally.set_why(why);
         self.inbox.turn(before);
         self.engine.parent().wake_if_parked();
         sequence.finish();
@@ -497,13 +571,20 @@ where
 
     /// Ends the group if nothing came in; closes it if it is to be closed.
     fn end(&mut self, close: bool) -> bool {
-        let ended = self
-            .inbox
-            .end(&mut self.queue, close || self.graceful.is_some());
-        if ended {
-            self.finish();
+        let close = close || self.graceful.is_some();
+        if !self.inbox.end(&mut self.queue, close) {
+            return false;
         }
-        ended
+        let mut sequence = Sequence::default();
+        sequence.run(|| self.finish());
+        if self.engine.len() > 0 {
+            // What is left is in the background.
+            let before = self.inbox.gate();
+            sequence.run(|| self.drop_tasks(Gate::Refusing));
+            self.inbox.turn(before);
+        }
+        sequence.finish();
+        true
     }
 
     fn finish(&mut self) {

@@ -19,8 +19,7 @@ const RETRIES: usize = 64;
 ///
 /// A poll goes like this: [`enter`](Engine::enter); then [`poll_woken`](Engine::poll_woken) and
 /// [`start`](Engine::start) as long as there is something to do; then [`park`](Engine::park),
-/// which ends the poll or says that there is more to do. Whoever then returns `Pending` calls
-/// [`pend`](Engine::pend); who has something to return after all, [`unpark`](Engine::unpark).
+/// which ends the poll or says that there is more to do.
 pub(crate) struct Engine<F> {
     tasks: Tasks<F>,
     parent: Arc<Parent>,
@@ -30,8 +29,6 @@ pub(crate) struct Engine<F> {
     woken_share: usize,
     /// The last poll returned `Pending`, so that the next begins with a new budget.
     pending: bool,
-    /// The poll ended though there is more to do.
-    yielding: bool,
     /// How often this poll may still go on because it was woken, without finding a task to poll.
     retries: usize,
     /// What was left of the budget when it last went on.
@@ -47,7 +44,6 @@ impl<F: Future + Unpin> Engine<F> {
             budget: BUDGET,
             woken_share: WOKEN_SHARE,
             pending: false,
-            yielding: false,
             retries: RETRIES,
             left: BUDGET,
         }
@@ -67,20 +63,15 @@ impl<F: Future + Unpin> Engine<F> {
         self.tasks.indices()
     }
 
-    /// Whether others must have their turn before anything is polled.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.budget == 0 && !self.pending
-    }
-
     /// Begins a poll. False if it has to end at once, because the budget is spent.
-    pub(crate) fn enter(&mut self) -> bool {
-        if self.is_spent() {
-            self.yielding = true;
-            return false;
-        }
+    pub(crate) fn enter(&mut self, cx: &mut Context<'_>) -> bool {
         if mem::take(&mut self.pending) {
             self.budget = BUDGET;
             self.woken_share = WOKEN_SHARE;
+        }
+        if self.budget == 0 {
+            self.yield_to_others(cx);
+            return false;
         }
         self.retries = RETRIES;
         self.left = self.budget;
@@ -130,13 +121,14 @@ impl<F: Future + Unpin> Engine<F> {
         self.tasks.start(index, task, poll)
     }
 
-    /// Ends a poll that has nothing left to do. False if something happened meanwhile, so that it
-    /// has to go on.
-    pub(crate) fn park(&mut self, cx: &mut Context<'_>, startable: bool) -> bool {
-        let more = startable || self.tasks.is_ready() || self.tasks.is_deferred();
+    /// Ends a poll that has nothing left to do, to return `Pending`. False if something happened
+    /// meanwhile, so that it has to go on. With `more`, there is something to do in the next poll.
+    pub(crate) fn park(&mut self, cx: &mut Context<'_>, more: bool) -> bool {
+        let more = more || self.tasks.is_ready() || self.tasks.is_deferred();
         if !more {
             self.tasks.tidy();
             if self.parent.park(cx.waker()) {
+                self.pending = true;
                 return true;
             }
         }
@@ -145,7 +137,7 @@ impl<F: Future + Unpin> Engine<F> {
         }
         // Another thread that wakes and wakes, and never to any effect, must not hold us here.
         if more || self.budget == 0 || self.retries == 0 {
-            self.yielding = true;
+            self.yield_to_others(cx);
             return true;
         }
         self.left = self.budget;
@@ -154,18 +146,10 @@ impl<F: Future + Unpin> Engine<F> {
         false
     }
 
-    /// Returns `Pending`, perhaps only to be polled again.
-    pub(crate) fn pend(&mut self, cx: &mut Context<'_>) {
+    /// Returns `Pending` only to be polled again.
+    fn yield_to_others(&mut self, cx: &mut Context<'_>) {
         self.pending = true;
-        if mem::take(&mut self.yielding) {
-            cx.waker().wake_by_ref();
-        }
-    }
-
-    /// Does not return `Pending` after all.
-    pub(crate) fn unpark(&mut self) {
-        self.parent.unpark();
-        self.yielding = false;
+        cx.waker().wake_by_ref();
     }
 
     /// Takes all tasks out, in no order.

@@ -277,6 +277,42 @@ impl<Fut> fmt::Debug for TrySpawnError<Fut> {
 
 impl<Fut> Error for TrySpawnError<Fut> {}
 
+/// A task that was [started](crate::Spawner::start) ended, or was refused, before it was up.
+///
+/// If it ended with an error, that goes to its group.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{Started, scope};
+///
+/// # futures::executor::block_on(async {
+/// let result = scope(async |s| {
+///     let up = s.start(async |_: Started<()>| Err("the port is taken")).await;
+///     assert_eq!(up.unwrap_err().to_string(), "the task ended before it was up");
+///     Ok(())
+/// });
+/// assert_eq!(result.await, Err("the port is taken"));
+/// # });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StartError {}
+
+impl StartError {
+    pub(crate) fn new() -> Self {
+        StartError {}
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the task ended before it was up")
+    }
+}
+
+impl Error for StartError {}
+
 std_only! {
     /// A task that panicked, as the error that [`catch_panics`](crate::Group::catch_panics) makes
     /// of it.

@@ -33,6 +33,10 @@ pub(crate) struct Over<E> {
 }
 
 impl<E> Over<E> {
+    pub(crate) fn reason(&self) -> &Cancelled {
+        &self.reason
+    }
+
     pub(crate) fn error(&self) -> E {
         (self.convert)(self.reason.clone())
     }
@@ -69,6 +73,11 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
             self.grace = Some(grace);
             None
         }
+    }
+
+    /// Why the context was cancelled, unless because the group was over.
+    pub(crate) fn reason(&self) -> Option<Cancelled> {
+        self.reason.clone()
     }
 
     /// Cancels the context because of what happened in the group.

@@ -12,6 +12,7 @@ use core::task::{Context, Poll, ready};
 use futures::future::FusedFuture;
 use futures::stream::{FusedStream, Stream};
 
+use crate::beside::{Beside, Body, Companion, Driven};
 use crate::context::CancelContext;
 use crate::driver::{Aim, Driver, End};
 use crate::error::{Cancelled, Errors, TrySpawnError};
@@ -601,9 +602,14 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     pub async fn drive<Fut: Future>(&mut self, fut: Fut) -> Option<Fut::Output> {
         self.terminated = false;
         let driver = self.driver();
-        let mut fut = pin!(fut);
-        let latch = Arc::new(Latch::new());
-        poll_fn(|cx| driver.poll_beside(cx, |cx| latch.poll(fut.as_mut(), cx))).await
+        let future = pin!(Some(fut));
+        let mut driven = Driven::new(Companion::new(future, driver.latch()));
+        poll_fn(|cx| {
+            driven.renew();
+            driver.poll_with(cx, Aim::DRIVE, &mut driven)
+        })
+        .await;
+        driven.take()
     }
 
     /// The next outcome, in the order in which tasks end; `None` when nothing is running or
@@ -660,6 +666,35 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// ```
     pub fn results(&mut self) -> Results<'_, 'env, T, E, K> {
         Results { group: self }
+    }
+
+    /// For what is polled beside the tasks.
+    pub(crate) fn latch(&mut self) -> Arc<Latch> {
+        self.driver().latch()
+    }
+
+    /// Drives the group with the body of a scope to the end of both.
+    pub(crate) fn poll_scope<R, Fut>(
+        &mut self,
+        cx: &mut Context<'_>,
+        body: &mut Body<'_, R, Fut>,
+    ) -> Poll<Result<R, E>>
+    where
+        Fut: Future<Output = Result<R, E>>,
+    {
+        let driver = self.driver();
+        let aim = if body.is_body() {
+            Aim::SCOPE
+        } else {
+            Aim::END_OF_SCOPE
+        };
+        body.renew();
+        ready!(driver.poll_with(cx, aim, body));
+        // If a task has failed, it goes as its siblings went.
+        body.cut();
+        driver.take_result()?;
+        let value = body.take();
+        Poll::Ready(Ok(value.expect("a body that did not fail has a value")))
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
@@ -863,15 +898,44 @@ where
     }
 }
 
-/// Lists the unfinished tasks.
+/// Lists the unfinished tasks: index, name, and whether it is running or queued.
 impl<T, E, K: Kind> fmt::Debug for Group<'_, T, E, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut group = f.debug_struct("Group");
-        // Never waits: another thread may be formatting the same group.
-        if let Some((running, queued)) = self.driver.try_with(|driver| driver.unfinished()) {
-            group.field("running", &running).field("queued", &queued);
+        // It never waits: if another thread is at the same group just now, a part is left out.
+        let names = self.inbox.tally().names().unwrap_or_default();
+        let mut tasks = Vec::new();
+        self.driver.try_with(|driver| {
+            tasks.extend(driver.running().into_iter().map(|index| (index, "running")));
+            tasks.extend(driver.queued().map(|index| (index, "queued")));
+        });
+        let unseen = self.inbox.unseen().unwrap_or_default();
+        tasks.extend(unseen.into_iter().map(|index| (index, "queued")));
+        tasks.sort_unstable();
+        let tasks = tasks.into_iter().map(|(index, state)| Listed {
+            index,
+            name: names.get(&index).map(|name| &**name),
+            state,
+        });
+        f.debug_struct("Group")
+            .field("tasks", &tasks.collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task in the list that `Debug` prints.
+struct Listed<'a> {
+    index: usize,
+    name: Option<&'a str>,
+    state: &'static str,
+}
+
+impl fmt::Debug for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.index)?;
+        if let Some(name) = self.name {
+            write!(f, " {name:?}")?;
         }
-        group.finish_non_exhaustive()
+        write!(f, ": {}", self.state)
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a group shares with its spawners.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::mem;
 use core::task::Poll;
 
 use crate::list::Key;
@@ -9,6 +11,7 @@ use crate::parent::Parent;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use crate::sync::{Arc, Lock};
+use crate::tally::Tally;
 use crate::waiters::Notice;
 
 /// A task that waits to be started.
@@ -25,6 +28,76 @@ pub(crate) enum Gate {
     Refusing,
     /// Over, for good.
     Closed,
+}
+
+/// Tasks that wait to be started.
+pub(crate) struct Queue<F> {
+    /// In spawn order.
+    pub(crate) regular: VecDeque<Queued<F>>,
+    /// Those that the limit does not hold up.
+    pub(crate) express: VecDeque<Queued<F>>,
+}
+
+impl<F> Queue<F> {
+    pub(crate) fn new() -> Self {
+        Queue {
+            regular: VecDeque::new(),
+            express: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.regular.len() + self.express.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.regular.is_empty() && self.express.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Queued<F>> {
+        self.express.iter().chain(&self.regular)
+    }
+
+    pub(crate) fn append(&mut self, other: &mut Self) {
+        append(&mut self.regular, &mut other.regular);
+        append(&mut self.express, &mut other.express);
+    }
+
+    /// Takes out the tasks of these indices, which are in order.
+    pub(crate) fn take(&mut self, indices: &[usize]) -> Vec<F> {
+        let mut taken = Vec::new();
+        for queue in [&mut self.regular, &mut self.express] {
+            for queued in mem::take(queue) {
+                if indices.binary_search(&queued.index).is_ok() {
+                    taken.push(queued.task);
+                } else {
+                    queue.push_back(queued);
+                }
+            }
+        }
+        taken
+    }
+
+    pub(crate) fn into_tasks(self) -> impl Iterator<Item = F> {
+        let tasks = self.express.into_iter().chain(self.regular);
+        tasks.map(|queued| queued.task)
+    }
+}
+
+/// Moves all of `from` to the end of `to`.
+fn append<T>(to: &mut VecDeque<T>, from: &mut VecDeque<T>) {
+    if to.is_empty() {
+        mem::swap(to, from);
+    } else {
+        to.append(from);
+    }
+}
+
+/// Where a task waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Lane {
+    Regular,
+    Express,
 }
 
 /// Why a task was not taken.
@@ -45,7 +118,7 @@ pub(crate) enum Refused {
 pub(crate) struct Inbox<F> {
     /// What was spawned by spawners, or by the owner since there are spawners. All of it comes
     /// after what is in the owner's queue.
-    incoming: Lock<VecDeque<Queued<F>>>,
+    incoming: Lock<Queue<F>>,
     mail: AtomicBool,
     shared: AtomicBool,
     gate: AtomicUsize,
@@ -57,13 +130,14 @@ pub(crate) struct Inbox<F> {
     running: AtomicUsize,
     /// Those who wait until there is room.
     room: Notice,
+    tally: Arc<Tally>,
     parent: Arc<Parent>,
 }
 
 impl<F> Inbox<F> {
     pub(crate) fn new(parent: Arc<Parent>) -> Self {
         Inbox {
-            incoming: Lock::new(VecDeque::new()),
+            incoming: Lock::new(Queue::new()),
             mail: AtomicBool::new(false),
             shared: AtomicBool::new(false),
             gate: AtomicUsize::new(Gate::Open as usize),
@@ -72,6 +146,7 @@ impl<F> Inbox<F> {
             finished: AtomicUsize::new(0),
             running: AtomicUsize::new(0),
             room: Notice::default(),
+            tally: Arc::new(Tally::new(parent.clone())),
             parent,
         }
     }
@@ -88,15 +163,21 @@ impl<F> Inbox<F> {
         self.limit.load(Relaxed)
     }
 
-    pub(crate) fn running(&self) -> usize {
-        self.running.load(Relaxed)
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.tally
     }
 
-    /// How many tasks are running or queued.
+    /// How many tasks are running, of those that count.
+    pub(crate) fn running(&self) -> usize {
+        let running = self.running.load(Relaxed);
+        running.saturating_sub(self.tally.uncounted())
+    }
+
+    /// How many tasks are running or queued, of those that count.
     pub(crate) fn len(&self) -> usize {
         // In this order: a task is spawned before it is finished.
-        let finished = self.finished.load(Acquire);
-        self.spawned.load(Acquire) - finished
+        let finished = self.finished.load(Acquire) + self.tally.uncounted();
+        self.spawned.load(Acquire).saturating_sub(finished)
     }
 
     pub(crate) fn queued(&self) -> usize {
@@ -158,9 +239,8 @@ impl<F> Inbox<F> {
 
     /// Takes a task from whoever has a spawner.
     pub(crate) fn push(&self, task: F) -> Result<(), F> {
-        let closed = |inbox: &Self| (inbox.gate() != Gate::Open).then_some(Refused::Closed);
-        self.insert(task, |task| task, closed)
-            .map_err(|(task, _)| task)
+        let refused = self.insert(task, |task, _| task, Lane::Regular, Self::closed);
+        refused.map_err(|(task, _)| task)
     }
 
     /// The same, if there is room. `erase` makes a task of what is given.
@@ -169,13 +249,26 @@ impl<F> Inbox<F> {
         task: B,
         erase: impl FnOnce(B) -> F,
     ) -> Result<(), (B, Refused)> {
-        self.insert(task, erase, Self::refusal)
+        let refusal = Self::refusal;
+        self.insert(task, |task, _| erase(task), Lane::Regular, refusal)
+    }
+
+    /// Takes a task that wants to know its index. `erase` is called under the lock.
+    pub(crate) fn push_extra<B>(
+        &self,
+        task: B,
+        erase: impl FnOnce(B, usize) -> F,
+        lane: Lane,
+    ) -> Result<(), B> {
+        let refused = self.insert(task, erase, lane, Self::closed);
+        refused.map_err(|(task, _)| task)
     }
 
     fn insert<B>(
         &self,
         task: B,
-        erase: impl FnOnce(B) -> F,
+        erase: impl FnOnce(B, usize) -> F,
+        lane: Lane,
         refusal: impl FnOnce(&Self) -> Option<Refused>,
     ) -> Result<(), (B, Refused)> {
         self.incoming.with(|incoming| {
@@ -183,8 +276,12 @@ impl<F> Inbox<F> {
                 return Err((task, refused));
             }
             let index = self.count();
-            let task = erase(task);
-            incoming.push_back(Queued { index, task });
+            let task = erase(task, index);
+            let queue = match lane {
+                Lane::Regular => &mut incoming.regular,
+                Lane::Express => &mut incoming.express,
+            };
+            queue.push_back(Queued { index, task });
             self.mail.store(true, Release);
             Ok(())
         })?;
@@ -192,13 +289,14 @@ impl<F> Inbox<F> {
         Ok(())
     }
 
+    fn closed(&self) -> Option<Refused> {
+        (self.gate() != Gate::Open).then_some(Refused::Closed)
+    }
+
     /// Why a task would not be taken just now, if so. Another moment it may be different.
     pub(crate) fn refusal(&self) -> Option<Refused> {
-        if self.gate() != Gate::Open {
-            Some(Refused::Closed)
-        } else {
-            (!self.has_room()).then_some(Refused::Full)
-        }
+        let full = || (!self.has_room()).then_some(Refused::Full);
+        self.closed().or_else(full)
     }
 
     /// Gives out an index. Under the lock, or by the owner alone.
@@ -221,7 +319,7 @@ impl<F> Inbox<F> {
     }
 
     /// Puts a task into the owner's queue, or after what spawners have sent already.
-    pub(crate) fn push_own(&self, queue: &mut VecDeque<Queued<F>>, task: F) -> Result<(), F> {
+    pub(crate) fn push_own(&self, queue: &mut Queue<F>, task: F) -> Result<(), F> {
         if self.is_shared() {
             return self.push(task);
         }
@@ -232,16 +330,16 @@ impl<F> Inbox<F> {
         Ok(())
     }
 
-    fn enqueue(&self, queue: &mut VecDeque<Queued<F>>, task: F) {
+    fn enqueue(&self, queue: &mut Queue<F>, task: F) {
         let index = self.count();
-        queue.push_back(Queued { index, task });
+        queue.regular.push_back(Queued { index, task });
         self.parent.wake_if_parked();
     }
 
     /// The same, if there is room. `erase` makes a task of what is given.
     pub(crate) fn try_push_own<B>(
         &self,
-        queue: &mut VecDeque<Queued<F>>,
+        queue: &mut Queue<F>,
         task: B,
         erase: impl FnOnce(B) -> F,
     ) -> Result<(), (B, Refused)> {
@@ -258,7 +356,7 @@ impl<F> Inbox<F> {
     }
 
     /// Moves what spawners have sent to the owner's queue.
-    pub(crate) fn collect(&self, queue: &mut VecDeque<Queued<F>>) {
+    pub(crate) fn collect(&self, queue: &mut Queue<F>) {
         if self.mail.load(Acquire) {
             self.incoming.with(|incoming| self.take(incoming, queue));
         }
@@ -266,7 +364,7 @@ impl<F> Inbox<F> {
 
     /// The same, but if there is nothing, the group has come to its end, and may be closed in the
     /// same section. True if so.
-    pub(crate) fn end(&self, queue: &mut VecDeque<Queued<F>>, close: bool) -> bool {
+    pub(crate) fn end(&self, queue: &mut Queue<F>, close: bool) -> bool {
         if !self.is_shared() {
             if close {
                 self.set_gate(Gate::Closed);
@@ -288,27 +386,23 @@ impl<F> Inbox<F> {
         ended
     }
 
-    fn take(&self, incoming: &mut VecDeque<Queued<F>>, queue: &mut VecDeque<Queued<F>>) {
+    fn take(&self, incoming: &mut Queue<F>, queue: &mut Queue<F>) {
         self.mail.store(false, Relaxed);
-        if queue.is_empty() {
-            core::mem::swap(incoming, queue);
-        } else {
-            queue.append(incoming);
-        }
+        queue.append(incoming);
     }
 
     /// Lets tasks in again, or keeps them out; unless it is closed, which is for good. Gives out
     /// what is still in the inbox if it does not stay open.
-    pub(crate) fn turn(&self, gate: Gate) -> VecDeque<Queued<F>> {
+    pub(crate) fn turn(&self, gate: Gate) -> Queue<F> {
         self.incoming.with(|incoming| {
             if self.gate() != Gate::Closed {
                 self.set_gate(gate);
             }
             if self.gate() == Gate::Open {
-                return VecDeque::new();
+                return Queue::new();
             }
             self.mail.store(false, Relaxed);
-            core::mem::take(incoming)
+            mem::replace(incoming, Queue::new())
         })
     }
 
@@ -316,14 +410,20 @@ impl<F> Inbox<F> {
         self.gate.store(gate as usize, Release);
     }
 
+    /// The indices of the tasks that the owner has not seen yet; `None` if the lock is taken.
+    pub(crate) fn unseen(&self) -> Option<Vec<usize>> {
+        self.incoming
+            .try_with(|incoming| incoming.iter().map(|queued| queued.index).collect())
+    }
+
     /// A queued task is started.
     pub(crate) fn started(&self) {
-        self.running.store(self.running() + 1, Relaxed);
+        self.running.store(self.running.load(Relaxed) + 1, Relaxed);
     }
 
     /// A running task is gone.
     pub(crate) fn ended(&self) {
-        self.running.store(self.running() - 1, Relaxed);
+        self.running.store(self.running.load(Relaxed) - 1, Relaxed);
         self.dropped(1);
     }
 

@@ -105,12 +105,14 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod beside;
 mod context;
 mod driver;
 mod engine;
 mod error;
 mod graceful;
 mod group;
+mod handle;
 mod inbox;
 mod kind;
 mod list;
@@ -118,9 +120,11 @@ mod map;
 mod outcomes;
 mod panic;
 mod parent;
+mod scope;
 mod semaphore;
 mod spawner;
 mod sync;
+mod tally;
 mod tasks;
 mod waiters;
 
@@ -128,9 +132,11 @@ pub use context::{CancelContext, Cancelling, DropGuard, Run};
 sync::std_only! {
     pub use error::Panicked;
 }
-pub use error::{CancelKind, Cancelled, Errors, TooLarge, TrySpawnError};
+pub use error::{CancelKind, Cancelled, Errors, StartError, TooLarge, TrySpawnError};
 pub use group::{ErrGroup, Group, LocalErrGroup, Results};
+pub use handle::{Started, TaskHandle};
 pub use map::{TryForEach, TryMap, try_for_each, try_for_each_stream, try_map, try_map_stream};
+pub use scope::{local_scope, local_scope_in, scope, scope_in};
 pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
 pub use spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 

@@ -398,8 +398,7 @@ where
         // A panic leaves it at `Over`: the item is gone, and its value would be missing.
         let mut stage = mem::replace(this.stage, Stage::Over);
         assert!(stage != Stage::Over, "polled after it was over");
-        if !this.engine.enter() {
-            this.engine.pend(cx);
+        if !this.engine.enter(cx) {
             *this.stage = stage;
             return Poll::Pending;
         }
@@ -460,7 +459,6 @@ where
                 }
                 None => {
                     if this.engine.park(cx, takes) {
-                        this.engine.pend(cx);
                         *this.stage = stage;
                         return Poll::Pending;
                     }

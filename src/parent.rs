@@ -1,9 +1,7 @@
 //! The one waker behind which all wakers of a group stand: that of the task that polls it.
 
 use alloc::task::Wake;
-use core::future::Future;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
+use core::task::Waker;
 
 use futures::task::AtomicWaker;
 
@@ -70,11 +68,6 @@ impl Parent {
             .compare_exchange(AWAKE, PARKED, AcqRel, Acquire)
             .is_ok()
     }
-
-    /// Takes [`park`](Parent::park) back, unless something happened since.
-    pub(crate) fn unpark(&self) {
-        let _ = self.state.compare_exchange(PARKED, AWAKE, Relaxed, Relaxed);
-    }
 }
 
 impl Wake for Parent {
@@ -87,33 +80,28 @@ impl Wake for Parent {
     }
 }
 
-/// Lets a future be polled when it was woken, and not whenever its parent is.
+/// Lets a future be polled beside the tasks of a group: once in a poll of the group, and only if
+/// it was woken.
 pub(crate) struct Latch {
     woken: AtomicBool,
-    parent: AtomicWaker,
+    parent: Arc<Parent>,
 }
 
 impl Latch {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(parent: Arc<Parent>) -> Self {
         Latch {
             woken: AtomicBool::new(true),
-            parent: AtomicWaker::new(),
+            parent,
         }
     }
 
-    /// Polls `future` if it was woken.
-    pub(crate) fn poll<Fut: Future>(
-        self: &Arc<Self>,
-        future: Pin<&mut Fut>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Fut::Output> {
-        // Before the look at `woken`: a wake that comes after it finds this waker.
-        self.parent.register(cx.waker());
-        if !self.woken.swap(false, AcqRel) {
-            return Poll::Pending;
-        }
-        let waker = Waker::from(self.clone());
-        future.poll(&mut Context::from_waker(&waker))
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Relaxed)
+    }
+
+    pub(crate) fn take(&self) -> bool {
+        // Acquire: pairs with the release of the waker, as for the word of a chunk.
+        self.woken.load(Relaxed) && self.woken.swap(false, Acquire)
     }
 }
 
@@ -123,9 +111,8 @@ impl Wake for Latch {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Release: the poll that finds it set sees what was done before the wake.
         if !self.woken.swap(true, AcqRel) {
-            self.parent.wake();
+            Parent::wake(&self.parent);
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Spawning into a group from anywhere, its own tasks included.
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::fmt;
-use core::future::Future;
+use core::future::{Future, poll_fn};
 
-use crate::error::TrySpawnError;
-use crate::inbox::{Gate, Inbox, Refused};
+use crate::error::{StartError, TrySpawnError};
+use crate::handle::{Extra, Handled, Noted, Start, Started, Starting, TaskHandle};
+use crate::inbox::{Gate, Inbox, Lane, Refused};
 use crate::kind::{Accepts, Kind, Local, Sending};
 use crate::sync::Arc;
+use crate::tally::Note;
 
 /// Spawns tasks into the [`ErrGroup`](crate::ErrGroup) it came from.
 pub type ErrSpawner<'env, T, E> = Spawner<'env, T, E, Sending>;
@@ -230,6 +233,164 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// Whether nothing is running or queued.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+/// More than plain tasks, for groups whose tasks have no values, as those of scopes.
+impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
+    /// Spawns a task whose value goes to a handle.
+    ///
+    /// The task's error goes to the group, as that of any task. If the group has failed or is
+    /// over, the future is dropped, and the handle resolves at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::scope;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let value = scope(async |s| {
+    ///     let handle = s.spawn_with_handle(async { Ok("value") });
+    ///     Ok::<_, errgroup::Cancelled>(handle.await?)
+    /// });
+    /// assert_eq!(value.await.unwrap(), "value");
+    /// # });
+    /// ```
+    pub fn spawn_with_handle<U, Fut>(&self, fut: Fut) -> TaskHandle<U>
+    where
+        Fut: Future<Output = Result<U, E>>,
+        K: Accepts<'env, Handled<Fut, U>>,
+    {
+        let (handle, task) = Handled::new(fut, self.inbox.tally());
+        self.spawn_extra(task, Lane::Regular);
+        handle
+    }
+
+    /// Spawns a task with a name, which `Debug` of the group shows.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let group = ErrGroup::<(), ()>::new();
+    /// group.spawner().spawn_named("reader", async { Ok(()) });
+    /// assert_eq!(format!("{group:?}"), r#"Group { tasks: [0 "reader": queued], .. }"#);
+    /// ```
+    pub fn spawn_named<Fut>(&self, name: impl Into<Cow<'static, str>>, fut: Fut)
+    where
+        Fut: Future<Output = Result<(), E>>,
+        K: Accepts<'env, Noted<Fut>>,
+    {
+        let note = Note::name(self.inbox.tally().clone(), name.into());
+        self.spawn_extra(Noted::new(fut, note), Lane::Regular);
+    }
+
+    /// Spawns a task in the background: it counts for nothing, neither for the limit nor for
+    /// [`len`](Spawner::len), and the group is done without it.
+    ///
+    /// When all other tasks have ended (and the body, in a scope), it is dropped; in a graceful
+    /// group, after the context was cancelled with
+    /// [`Finished`](crate::CancelKind::Finished). Its error fails the group as any other.
+    ///
+    /// For what serves the others: a heartbeat, a cache, a progress bar.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::scope;
+    /// use futures::{StreamExt, channel::mpsc};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (log, mut lines) = mpsc::unbounded();
+    /// scope(async |s| {
+    ///     s.spawn_background(async {
+    ///         while let Some(line) = lines.next().await {
+    ///             println!("{line}");
+    ///         }
+    ///         Ok::<_, ()>(())
+    ///     });
+    ///     log.unbounded_send("working").unwrap();
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap(); // Ends, though `log` was never closed.
+    /// # });
+    /// ```
+    pub fn spawn_background<Fut>(&self, fut: Fut)
+    where
+        Fut: Future<Output = Result<(), E>>,
+        K: Accepts<'env, Noted<Fut>>,
+    {
+        let note = Note::background(self.inbox.tally().clone());
+        self.spawn_extra(Noted::new(fut, note), Lane::Express);
+    }
+
+    /// Spawns a task, and waits until it says that it is up: until it calls
+    /// [`Started::ready`], whose value it gives.
+    ///
+    /// The task then runs on as any other. Until it is up, the group is not done, but the task
+    /// does not count for the limit, so that it starts at once. This is `nursery.start` of trio.
+    ///
+    /// It does not drive the group, which has to be polled elsewhere, as it is in a scope.
+    ///
+    /// # Errors
+    ///
+    /// If the task ends or drops its [`Started`] before it is up, or if it is refused because the
+    /// group has failed or is over. An error of the task goes to the group.
+    ///
+    /// # Cancel safety
+    ///
+    /// The task is spawned at the first poll. If the future is dropped later, the task runs on,
+    /// and its value is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{Started, scope};
+    /// use smol::net::TcpListener;
+    /// use std::{io, net::SocketAddr};
+    ///
+    /// async fn server(started: Started<SocketAddr>) -> io::Result<()> {
+    ///     let listener = TcpListener::bind("127.0.0.1:0").await?;
+    ///     started.ready(listener.local_addr()?);
+    ///     listener.accept().await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// # smol::block_on(async {
+    /// scope(async |s| {
+    ///     let addr = s.start(server).await.map_err(io::Error::other)?;
+    ///     smol::net::TcpStream::connect(addr).await?; // Can be reached now.
+    ///     Ok::<_, io::Error>(())
+    /// })
+    /// .await
+    /// .unwrap();
+    /// # });
+    /// ```
+    pub async fn start<U, B, Fut>(&self, body: B) -> Result<U, StartError>
+    where
+        B: FnOnce(Started<U>) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        K: Accepts<'env, Starting<Fut, U>>,
+    {
+        let start = Start::new(self.inbox.tally());
+        let task = Starting::new(body(start.started()), start.clone());
+        self.spawn_extra(task, Lane::Express);
+        poll_fn(|cx| start.poll(cx)).await
+    }
+
+    fn spawn_extra<Fut>(&self, task: Fut, lane: Lane)
+    where
+        Fut: Future<Output = Result<(), E>> + Extra,
+        K: Accepts<'env, Fut>,
+    {
+        let erase = |mut task: Box<Fut>, index| {
+            task.enter(index);
+            K::erase(task)
+        };
+        let refused = self.inbox.push_extra(Box::new(task), erase, lane);
+        drop(refused);
     }
 }
 
