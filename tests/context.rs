@@ -164,17 +164,18 @@ fn a_waker_may_drop_another_waiter_of_the_same_context() {
 #[test]
 fn a_waker_may_reenter_the_context_in_its_clone_wake_and_drop() {
     let context = CancelContext::new();
+    let child = context.child();
     let events = Arc::new(Mutex::new(Vec::new()));
     let waker = hooked({
-        let (context, events) = (context.clone(), events.clone());
+        let (context, child, events) = (context.clone(), child.clone(), events.clone());
         move |event| {
             events.lock().unwrap().push(event);
-            _ = poll(&mut context.child().cancelled());
-            _ = poll(&mut context.cancelled());
-            context.reason();
+            for context in [&context, &child, &child.child()] {
+                _ = poll(&mut context.cancelled());
+                context.reason();
+            }
         }
     });
-    let child = context.child();
     let mut replaced = child.cancelled();
     let mut dropped = child.cancelled();
     let mut woken = child.cancelled();
@@ -182,12 +183,13 @@ fn a_waker_may_reenter_the_context_in_its_clone_wake_and_drop() {
         assert!(poll_with(waiting, &waker).is_pending());
     }
     assert!(poll(&mut replaced).is_pending());
+    assert!(poll_with(&mut replaced, &waker).is_pending());
     drop(dropped);
     context.cancel();
     use Event::{Clone, Drop, Wake};
     assert_eq!(
         *events.lock().unwrap(),
-        [Clone, Clone, Clone, Drop, Drop, Wake]
+        [Clone, Clone, Clone, Drop, Clone, Drop, Wake, Wake]
     );
     assert!(poll(&mut woken).is_ready());
 }
