@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 
-use common::{Counter, OnDrop, poll, poll_with};
+use common::{Counter, OnDrop, on_wake, poll, poll_with};
 use errgroup::{CancelContext, CancelKind};
 use futures::channel::oneshot;
 
@@ -136,6 +136,29 @@ fn nobody_is_the_leader() {
     assert!(poll_with(&mut other, &waker).is_ready());
     assert_eq!(counter.wakes(), 2);
     assert!(poll_with(&mut parked, &waker).is_ready());
+}
+
+// C2, C3
+#[test]
+fn a_waker_that_a_deadline_wakes_may_use_the_context() {
+    let timer = Timer::default();
+    let context = CancelContext::new().with_deadline(timer.at());
+    let child = context.child();
+    let victim = Arc::new(Mutex::new(Some(child.cancelled())));
+    let mut waiting = child.cancelled();
+    let waker = on_wake({
+        let (context, child, victim) = (context.clone(), child.clone(), victim.clone());
+        move || {
+            drop(victim.lock().unwrap().take());
+            assert!(poll(&mut child.cancelled()).is_pending());
+            assert!(poll(&mut context.cancelled()).is_pending());
+        }
+    });
+    assert!(poll_with(&mut waiting, &waker).is_pending());
+    assert!(poll(victim.lock().unwrap().as_mut().unwrap()).is_pending());
+    timer.wake();
+    assert!(victim.lock().unwrap().is_none());
+    assert_eq!(timer.polls(), 4);
 }
 
 // C3
