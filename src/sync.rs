@@ -38,6 +38,9 @@ impl<T: Default> Default for Lock<T> {
     }
 }
 
+/// As with std's mutex. Only our own code runs while it is locked.
+impl<T> core::panic::RefUnwindSafe for Lock<T> {}
+
 /// Everything that stands on the standard library.
 ///
 /// `Lock` gives its value to a closure and to nobody else, so that a lock and a critical
@@ -117,6 +120,7 @@ mod imp {
 
 #[cfg(not(feature = "std"))]
 mod imp {
+    use alloc::boxed::Box;
     use core::convert::Infallible;
 
     #[cfg(feature = "critical-section")]
@@ -201,14 +205,14 @@ mod imp {
     }
 
     /// Without `std` no panic can be caught.
-    pub(crate) type Payload = Infallible;
+    pub(crate) struct Payload(Box<Infallible>);
 
     pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Payload> {
         Ok(f())
     }
 
     pub(crate) fn resume(payload: Payload) -> ! {
-        match payload {}
+        match *payload.0 {}
     }
 
     pub(crate) fn panicking() -> bool {

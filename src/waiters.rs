@@ -129,3 +129,61 @@ impl Notice {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Arc;
+    use crate::sync::atomic::AtomicUsize;
+    use alloc::task::Wake;
+
+    #[derive(Default)]
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    // R9
+    #[test]
+    fn everyone_is_woken_once_for_each_time_they_register() {
+        let notice = Notice::default();
+        let counter = Arc::new(Counter::default());
+        let waker = Waker::from(counter.clone());
+        let (mut first, mut second) = (None, None);
+        notice.notify();
+        for round in 0..3 {
+            notice.register(&mut first, &waker);
+            notice.register(&mut second, &waker);
+            notice.register(&mut second, &waker);
+            assert!(notice.waiting.load(SeqCst));
+            notice.notify();
+            notice.notify();
+            assert_eq!(counter.0.load(SeqCst), 2 * round + 2);
+            assert!(!notice.waiting.load(SeqCst));
+        }
+        notice.register(&mut first, &waker);
+        notice.deregister(&mut first);
+        notice.deregister(&mut first);
+        notice.deregister(&mut second);
+        notice.notify();
+        assert_eq!(counter.0.load(SeqCst), 6);
+        drop(waker);
+        assert_eq!(Arc::strong_count(&counter), 1);
+    }
+
+    // R9
+    #[test]
+    fn a_waker_that_was_replaced_is_let_go() {
+        let notice = Notice::default();
+        let (old, new) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
+        let mut key = None;
+        notice.register(&mut key, &Waker::from(old.clone()));
+        notice.register(&mut key, &Waker::from(new.clone()));
+        assert_eq!(Arc::strong_count(&old), 1);
+        notice.notify();
+        assert_eq!((old.0.load(SeqCst), new.0.load(SeqCst)), (0, 1));
+    }
+}

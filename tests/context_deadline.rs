@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 
-use common::{Counter, OnDrop, poll, poll_with};
+use common::{Counter, OnDrop, on_wake, poll, poll_with};
 use errgroup::{CancelContext, CancelKind};
 use futures::channel::oneshot;
 
@@ -137,6 +137,29 @@ fn nobody_is_the_leader() {
     assert!(poll_with(&mut other, &waker).is_ready());
     assert_eq!(counter.wakes(), 2);
     assert!(poll_with(&mut parked, &waker).is_ready());
+}
+
+// C2, C3
+#[test]
+fn a_waker_that_a_deadline_wakes_may_use_the_context() {
+    let timer = Timer::default();
+    let context = CancelContext::new().with_deadline(timer.at());
+    let child = context.child();
+    let victim = Arc::new(Mutex::new(Some(child.cancelled())));
+    let mut waiting = child.cancelled();
+    let waker = on_wake({
+        let (context, child, victim) = (context.clone(), child.clone(), victim.clone());
+        move || {
+            drop(victim.lock().unwrap().take());
+            assert!(poll(&mut child.cancelled()).is_pending());
+            assert!(poll(&mut context.cancelled()).is_pending());
+        }
+    });
+    assert!(poll_with(&mut waiting, &waker).is_pending());
+    assert!(poll(victim.lock().unwrap().as_mut().unwrap()).is_pending());
+    timer.wake();
+    assert!(victim.lock().unwrap().is_none());
+    assert_eq!(timer.polls(), 4);
 }
 
 // C3
@@ -360,6 +383,7 @@ fn the_waker_of_a_deadline_may_outlive_everything() {
 
 // C3
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "panics cannot be caught")]
 fn a_panicking_deadline_panics_to_the_poller_and_leaves_the_context_usable() {
     let drops = Arc::new(AtomicUsize::new(0));
     let guard = OnDrop({
@@ -387,6 +411,7 @@ fn a_panicking_deadline_panics_to_the_poller_and_leaves_the_context_usable() {
 
 // C3, P4
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "panics cannot be caught")]
 fn a_deadline_whose_destructor_panics_stops_nobody() {
     let bomb = || {
         let bomb = OnDrop(|| panic!("a destructor panics"));

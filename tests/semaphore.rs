@@ -3,11 +3,12 @@
 #[path = "common/wakers.rs"]
 mod common;
 
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use common::{Counter, OnDrop, on_wake, poll, poll_with};
+use common::{Counter, Event, OnDrop, hooked, on_wake, poll, poll_with};
 use errgroup::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
 use futures::future::FusedFuture;
 
@@ -295,6 +296,7 @@ fn a_waker_may_use_the_semaphore() {
 
 // S4, S5
 #[test]
+#[cfg_attr(not(feature = "std"), ignore = "panics cannot be caught")]
 fn a_panicking_waker_loses_no_permit_and_stops_nobody() {
     let semaphore = Semaphore::new(2);
     let permit = semaphore.try_acquire(2).unwrap();
@@ -334,6 +336,27 @@ fn a_waker_whose_destructor_panics_loses_no_permit() {
     drop(permit);
     assert!(poll(&mut replaced).is_ready());
     assert_eq!(semaphore.available(), 1);
+}
+
+// S5: what happens between a look at the queue and the next.
+#[test]
+fn a_grant_while_a_waker_is_cloned_is_not_lost_when_the_clone_panics_in_its_destructor() {
+    let semaphore = Arc::new(Semaphore::new(1));
+    for polled_before in [false, true] {
+        let permit = Arc::new(Mutex::new(semaphore.try_acquire_owned(1)));
+        let mut waiting = semaphore.acquire(1);
+        if polled_before {
+            assert!(poll(&mut waiting).is_pending());
+        }
+        let waker = ManuallyDrop::new(hooked(move |event| match event {
+            Event::Clone => drop(permit.lock().unwrap().take()),
+            Event::Wake => {}
+            Event::Drop => panic!("a waker's destructor panics"),
+        }));
+        assert!(catch_unwind(AssertUnwindSafe(|| poll_with(&mut waiting, &waker))).is_err());
+        drop(waiting);
+        assert_eq!(semaphore.available(), 1);
+    }
 }
 
 // S4

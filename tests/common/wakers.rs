@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 
 /// A waker that counts how often it was woken.
 #[derive(Default)]
@@ -42,6 +42,41 @@ pub(crate) fn on_wake(f: impl Fn() + Send + Sync + 'static) -> Waker {
     }
 
     Waker::from(Arc::new(OnWake(f)))
+}
+
+/// What a hooked waker is told about: only a raw waker can tell that it is cloned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    Clone,
+    Wake,
+    Drop,
+}
+
+/// A waker that calls `hook` at everything that happens to it. It leaks the hook.
+pub(crate) fn hooked(hook: impl Fn(Event) + Send + Sync + 'static) -> Waker {
+    type Hook = Box<dyn Fn(Event) + Send + Sync>;
+
+    const TABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            call(data, Event::Clone);
+            RawWaker::new(data, &TABLE)
+        },
+        |data| call(data, Event::Wake),
+        |data| call(data, Event::Wake),
+        |data| call(data, Event::Drop),
+    );
+
+    fn call(data: *const (), event: Event) {
+        // SAFETY: only `hooked` makes wakers with this table, from a reference that is 'static.
+        let hook: &'static Hook = unsafe { &*data.cast() };
+        hook(event);
+    }
+
+    let hook: Hook = Box::new(hook);
+    let hook: &'static Hook = Box::leak(Box::new(hook));
+    let data: *const Hook = hook;
+    // SAFETY: the data is shared, `Sync` and never freed, so that nothing has to be counted.
+    unsafe { Waker::from_raw(RawWaker::new(data.cast(), &TABLE)) }
 }
 
 /// Runs a closure when it is dropped.
