@@ -203,9 +203,7 @@ where
         beside: &mut impl Beside<E>,
     ) -> Poll<End> {
         self.has_body = beside.is_body();
-        let poll = self.poll_aim(cx, aim, beside);
-        self.inbox.notice_room();
-        poll
+        Polling(self).0.poll_aim(cx, aim, beside)
     }
 
     fn poll_aim(
@@ -294,9 +292,7 @@ where
 
     /// The next outcome, kept or new; `None` if there is nothing running or queued.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
-        let poll = self.poll_outcome(cx);
-        self.inbox.notice_room();
-        poll
+        Polling(self).0.poll_outcome(cx)
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
@@ -339,7 +335,7 @@ where
     pub(crate) fn take_result(&mut self) -> Result<(), E> {
         self.kept.drop_values();
         let failure = self.kept.pop_error();
-        self.kept = Outcomes::default();
+        drop(mem::take(&mut self.kept));
         self.hand_over();
         failure.map_or(Ok(()), Err)
     }
@@ -459,7 +455,10 @@ where
         let silent = self.inbox.tally().take_silence();
         let outcome = match (catch(|| drop(task)), self.catch) {
             (Ok(()), _) => output,
-            (Err(payload), Some(convert)) => Err(convert(payload)),
+            (Err(payload), Some(convert)) => {
+                // What came first stays the root cause.
+                output.and_then(|_| Err(convert(payload)))
+            }
             (Err(payload), None) => {
                 self.late = Some((index, output));
                 resume(payload)
@@ -478,14 +477,14 @@ where
         let fails = aim.fails && !self.keep_going;
         self.failed |= fails;
         let mut sequence = Sequence::default();
+        let cancels = aim.cancels && self.graceful.as_ref().is_some_and(Graceful::is_live);
         let mut why = Cancelled::new(CancelKind::TaskFailed, None);
         if let Some(graceful) = &mut self.graceful {
-            if aim.cancels {
-                let cause = self.cause_from.zip(self.kept.last_error());
-                sequence.run(|| {
-                    let cause = cause.map(|(cause_from, error)| cause_from(error));
-                    graceful.cancel(CancelKind::TaskFailed, cause);
-                });
+            if cancels {
+                let cause_from = self.cause_from.zip(self.kept.last_error());
+                let mut cause = None;
+                sequence.run(|| cause = cause_from.map(|(cause_from, error)| cause_from(error)));
+                sequence.run(|| graceful.cancel(CancelKind::TaskFailed, cause));
             }
             why = graceful.reason().unwrap_or(why);
         }
@@ -498,7 +497,10 @@ where
             }
         }
         sequence.finish();
-        self.poll_graceful(cx);
+        if cancels {
+            // The grace begins in this poll.
+            self.poll_graceful(cx);
+        }
     }
 
     /// Polls the context and the grace.
@@ -512,26 +514,25 @@ where
 
     /// Drops what is left when the grace is over.
     fn grace_over(&mut self, over: &Over<E>) {
+        self.failed = true;
+        self.cut = true;
+        self.inbox.tally().set_why(Some(over.reason().clone()));
         let mut refused = self.inbox.turn(Gate::Refusing);
         self.queue.append(&mut refused);
         let mut indices: Vec<_> = self.running();
         indices.extend(self.queued());
+        indices.retain(|&index| !self.inbox.tally().is_background(index));
         indices.sort_unstable();
+        indices.extend(self.has_body.then_some(BODY));
+        let mut sequence = Sequence::default();
         for index in indices {
-            if !self.inbox.tally().is_background(index) {
-                self.kept.push_error(index, over.error());
-            }
+            sequence.run(|| self.kept.push_error(index, over.error()));
         }
-        if self.has_body {
-            self.kept.push_error(BODY, over.error());
-        }
-        self.failed = true;
-        self.cut = true;
-        self.inbox.tally().set_why(Some(over.reason().clone()));
-        self.drop_tasks(Gate::Refusing);
+        sequence.run(|| self.drop_tasks(Gate::Refusing));
+        sequence.finish();
     }
 
-    /// Drops every task, while the group refuses new ones.
+    /// Drops every task. The gate is closed to new ones before, and stays so.
     fn drop_tasks(&mut self, gate: Gate) {
         let refused = self.inbox.turn(gate);
         let queue = mem::replace(&mut self.queue, Queue::new());
@@ -562,10 +563,11 @@ where
         let tally = self.inbox.tally().clone();
         let why = tally.set_why(Some(Cancelled::new(CancelKind::Cancelled, None)));
         let mut sequence = Sequence::default();
-        sequence.run(|| self.drop_tasks(Gate::Refusing));
+        sequence.run(|| self.drop_tasks(Gate::Paused));
         tally.set_why(why);
         self.inbox.turn(before);
-        self.engine.parent().wake_if_parked();
+        sequence.run(|| self.inbox.notice_room());
+        sequence.run(|| self.engine.parent().wake_if_parked());
         sequence.finish();
     }
 
@@ -580,7 +582,7 @@ where
         if self.engine.len() > 0 {
             // What is left is in the background.
             let before = self.inbox.gate();
-            sequence.run(|| self.drop_tasks(Gate::Refusing));
+            sequence.run(|| self.drop_tasks(Gate::Paused));
             self.inbox.turn(before);
         }
         sequence.finish();
@@ -598,7 +600,21 @@ where
         let mut sequence = Sequence::default();
         sequence.run(|| self.drop_tasks(Gate::Closed));
         sequence.run(|| self.finish());
+        let (late, kept) = (self.late.take(), mem::take(&mut self.kept));
+        sequence.run(|| drop(late));
+        sequence.run(|| drop(kept));
+        let graceful = self.graceful.take();
+        sequence.run(|| drop(graceful));
         sequence.finish();
+    }
+}
+
+/// A poll. However it ends, those who wait for room are told.
+struct Polling<'a, T, E, F, G>(&'a mut Driver<T, E, F, G>);
+
+impl<T, E, F, G> Drop for Polling<'_, T, E, F, G> {
+    fn drop(&mut self) {
+        self.0.inbox.notice_room();
     }
 }
 

@@ -154,6 +154,6 @@ impl<F: Future + Unpin> Engine<F> {
 
     /// Takes all tasks out, in no order.
     pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
-        mem::replace(&mut self.tasks, Tasks::new(self.parent.clone())).into_tasks()
+        mem::replace(&mut self.tasks, Tasks::new(self.parent.clone())).take_tasks()
     }
 }

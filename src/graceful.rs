@@ -75,6 +75,11 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
         }
     }
 
+    /// Whether nobody has cancelled the context yet.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.context.is_cancelled()
+    }
+
     /// Why the context was cancelled, unless because the group was over.
     pub(crate) fn reason(&self) -> Option<Cancelled> {
         self.reason.clone()

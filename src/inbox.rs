@@ -24,7 +24,9 @@ pub(crate) struct Queued<F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
-    /// Failed, or dropping its tasks.
+    /// Dropping its tasks, and open again soon.
+    Paused,
+    /// Failed.
     Refusing,
     /// Over, for good.
     Closed,
@@ -154,7 +156,8 @@ impl<F> Inbox<F> {
     pub(crate) fn gate(&self) -> Gate {
         match self.gate.load(Acquire) {
             0 => Gate::Open,
-            1 => Gate::Refusing,
+            1 => Gate::Paused,
+            2 => Gate::Refusing,
             _ => Gate::Closed,
         }
     }
@@ -209,10 +212,10 @@ impl<F> Inbox<F> {
     }
 
     fn readiness(&self) -> Option<bool> {
-        if self.gate() != Gate::Open {
-            Some(false)
-        } else {
-            self.has_room().then_some(true)
+        match self.gate() {
+            Gate::Open => self.has_room().then_some(true),
+            Gate::Paused => None,
+            Gate::Refusing | Gate::Closed => Some(false),
         }
     }
 

@@ -29,7 +29,7 @@ use core::task::{Context, Poll, Waker};
 
 use futures::stream::{FuturesUnordered, Stream};
 
-use crate::panic::drop_quietly;
+use crate::panic::{Sequence, drop_quietly};
 use crate::parent::Parent;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
@@ -267,16 +267,6 @@ impl<F: Future + Unpin> Tasks<F> {
         None
     }
 
-    /// The tasks with their indices, in no order.
-    pub(crate) fn into_tasks(self) -> impl Iterator<Item = F> {
-        let slots = self
-            .chunks
-            .into_iter()
-            .flatten()
-            .flat_map(|chunk| chunk.slots);
-        slots.filter_map(|slot| slot.task)
-    }
-
     /// Lists the chunks whose tokens were polled. Done at once after each poll of the tokens, so
     /// that no chunk is freed that has arrived.
     fn list_arrivals(&mut self) {
@@ -389,6 +379,24 @@ impl<F: Future + Unpin> Tasks<F> {
             self.vacancies[id / BITS] &= !(1 << (id % BITS));
         }
         self.empty.extend(kept);
+    }
+}
+
+impl<F> Tasks<F> {
+    /// Takes out all tasks, in no order, and leaves chunks that are good for nothing.
+    pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
+        let chunks = mem::take(&mut self.chunks).into_iter().flatten();
+        let slots = chunks.flat_map(|chunk| chunk.slots);
+        slots.filter_map(|slot| slot.task)
+    }
+}
+
+/// One after the other, whatever their destructors do.
+impl<F> Drop for Tasks<F> {
+    fn drop(&mut self) {
+        let mut sequence = Sequence::default();
+        sequence.drop_each(self.take_tasks());
+        sequence.finish();
     }
 }
 

@@ -185,7 +185,6 @@ fn the_cause_is_made_of_the_error_that_cancelled() {
 }
 
 #[test]
-#[ignore = "bug: it is made of every error"]
 fn the_cause_is_made_once_of_the_first_error() {
     // C6, and the docs: it is called once, with the first error.
     static CALLS: AtomicUsize = AtomicUsize::new(0);
@@ -214,7 +213,6 @@ fn no_cause_is_made_where_errors_cancel_nothing() {
 }
 
 #[test]
-#[ignore = "bug: the context is not cancelled"]
 fn a_cause_from_that_panics_cancels_the_context_all_the_same() {
     // P1: the siblings wait for it, and would wait for ever.
     let root = Root::new();
@@ -675,7 +673,6 @@ fn the_grace_is_dropped_with_the_group() {
 }
 
 #[test]
-#[ignore = "bug: every error polls the grace again"]
 fn an_error_does_not_poll_the_grace_more_than_once_in_a_poll_of_the_group() {
     // Not promised in so many words, but a grace that counts polls (a busy executor's yield) must
     // not run out because many tasks fail at once.

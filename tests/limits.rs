@@ -562,7 +562,6 @@ impl Wake for Inline {
 }
 
 #[test]
-#[ignore = "bug: `abort_all` wakes the waiters while the gate is still closed"]
 fn who_waits_for_room_is_not_told_of_a_failure_by_abort_all() {
     // R9: false only if the group has failed (or is over). The waiter may be polled on another
     // thread as soon as it is woken.

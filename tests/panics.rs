@@ -277,7 +277,6 @@ fn child_kept_value_panics_while_unwinding() {
 }
 
 #[test]
-#[ignore = "bug: kept outcomes are dropped without a guard"]
 fn a_kept_value_whose_destructor_panics_while_unwinding_does_not_abort() {
     assert!(survives("child_kept_value_panics_while_unwinding"));
 }
@@ -302,7 +301,6 @@ fn child_kept_values_panic_when_the_group_is_dropped() {
 }
 
 #[test]
-#[ignore = "bug: kept outcomes are dropped without a guard"]
 fn kept_values_and_tasks_whose_destructors_panic_do_not_abort() {
     assert!(survives(
         "child_kept_values_panic_when_the_group_is_dropped"
@@ -330,7 +328,6 @@ fn child_grace_panics_while_unwinding() {
 }
 
 #[test]
-#[ignore = "bug: the grace is dropped without a guard"]
 fn a_grace_whose_destructor_panics_while_unwinding_does_not_abort() {
     assert!(survives("child_grace_panics_while_unwinding"));
 }
@@ -535,7 +532,6 @@ fn a_destructor_of_a_task_that_has_ended_panics_and_its_outcome_is_not_lost() {
 }
 
 #[test]
-#[ignore = "bug: a poll that unwinds does not tell who waits for room"]
 fn waiters_for_room_are_woken_after_a_panic_that_made_room() {
     // R9
     let root = Root::new();
@@ -604,7 +600,6 @@ fn catch_panics_catches_the_destructor_of_a_task_that_has_ended() {
 }
 
 #[test]
-#[ignore = "bug: the panic of the destructor replaces the error"]
 fn catch_panics_keeps_the_root_cause_when_the_destructor_panics_too() {
     // R6: the error of the task came first.
     let drops = Arc::new(AtomicUsize::new(0));

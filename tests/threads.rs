@@ -207,7 +207,6 @@ fn tasks_may_be_woken_while_their_group_is_dropped() {
 }
 
 #[test]
-#[ignore = "bug: a token that is polled twice makes a cycle, and the group spins for ever"]
 fn a_task_that_gives_its_waker_away_and_ends_at_once_does_not_hang_the_group() {
     // The wake comes while the slot is vacated, and taken again.
     must_end(|| {
