@@ -27,6 +27,7 @@ macro_rules! against {
                 goes_when_it_is_told_to_shut_down
                 request_in_flight_survives_sigterm
                 request_in_flight_survives_a_shutdown_followed_by_a_signal
+                request_that_came_just_before_the_signal_is_answered
                 request_that_outlives_the_grace_is_dropped
                 second_signal_ends_the_grace
                 refuses_connections_while_it_finishes
@@ -161,6 +162,25 @@ fn request_in_flight_survives_a_shutdown_followed_by_a_signal(example: &str) {
 
     let end = server.process.end();
     end.expect(0, &["errgroup exiting: shutdown requested"]);
+}
+
+fn request_that_came_just_before_the_signal_is_answered(example: &str) {
+    let server = Server::start(example);
+    let mut fresh = server.connect();
+    let mut used = server.connect();
+    used.ask("GET", "/ping").expect(200, "pong");
+
+    // When it goes on, it finds everything at once.
+    server.signal(Signal::STOP);
+    fresh.request("GET", "/ping");
+    used.request("GET", "/slow?ms=100");
+    server.signal(Signal::TERM);
+    server.signal(Signal::CONT);
+    fresh.receive().expect(200, "pong");
+    used.receive().expect(200, "done");
+
+    let end = server.process.end();
+    end.expect(0, &["errgroup exiting: got signal SIGTERM"]);
 }
 
 fn request_that_outlives_the_grace_is_dropped(example: &str) {
