@@ -212,11 +212,23 @@ impl CancelContext {
     }
 
     fn with_source(&self, future: impl Future<Output = Cancelled> + Send + 'static) -> Self {
+        self.with_timed_source(future, None)
+    }
+
+    /// Makes a child with a source. With `due`, the source is a deadline that counts as soon as
+    /// that says that it has passed.
+    pub(crate) fn with_timed_source(
+        &self,
+        future: impl Future<Output = Cancelled> + Send + 'static,
+        due: Option<Due>,
+    ) -> Self {
         if self.node.settle().is_some() {
             drop(future);
             return self.child();
         }
-        let node = Arc::new(Node::new(Some(&self.node), true));
+        let mut node = Node::new(Some(&self.node), true);
+        node.due = due;
+        let node = Arc::new(node);
         let mut source = Some(Box::new(Source {
             future: Box::pin(future),
             waker: Waker::from(Arc::new(Signal {
@@ -696,6 +708,8 @@ impl fmt::Debug for DropGuard {
 ///   before; otherwise (a) found the node set, and (c) finds the flag up.
 struct Node {
     parent: Option<Arc<Node>>,
+    /// Whether its deadline has passed, if that can be told without polling anything.
+    due: Option<Due>,
     /// Who sees a context cancelled sees what was written before the cancel
     /// (`what_was_written_before_the_cancel_is_seen`): setting is `Release`, reading `Acquire`.
     reason: SetOnce<Cancelled>,
@@ -708,6 +722,9 @@ struct Node {
     driven: bool,
     state: Lock<State>,
 }
+
+/// Tells without a lock whether a deadline has passed.
+pub(crate) type Due = Box<dyn Fn() -> bool + Send + Sync>;
 
 struct State {
     waiters: Waiters,
@@ -757,6 +774,7 @@ impl Node {
             reason.set(of_parent.clone());
         }
         Node {
+            due: None,
             link: AtomicU32::new(UNLINKED),
             has_source,
             driven: has_source || parent.is_some_and(|parent| parent.driven),
@@ -779,13 +797,14 @@ impl Node {
         self.nearest_set().is_some()
     }
 
-    /// The first set node on the way from this one to the root.
-    ///
-    /// A source that can tell without a lock that its time is over belongs in here: its node
-    /// counts as set, and `settle` sets it.
+    fn is_due(&self) -> bool {
+        self.due.as_ref().is_some_and(|due| due())
+    }
+
+    /// The first node on the way from this one to the root that is set, or due to be.
     fn nearest_set(&self) -> Option<&Node> {
         let mut node = self;
-        while !node.is_set() {
+        while !node.is_set() && !node.is_due() {
             node = node.parent.as_deref()?;
         }
         Some(node)
@@ -795,6 +814,11 @@ impl Node {
     /// and returns what this one has.
     fn settle(&self) -> Option<&Cancelled> {
         let top = self.nearest_set()?;
+        let mut sequence = Sequence::default();
+        if !top.is_set() {
+            let reason = Cancelled::new(CancelKind::DeadlineExceeded, None);
+            top.spread(&reason, &mut sequence);
+        }
         let mut reason = top.reason.get()?;
         if !ptr::eq(top, self) {
             let mut path = Vec::new();
@@ -803,13 +827,12 @@ impl Node {
                 path.push(node);
                 node = node.parent.as_deref()?;
             }
-            let mut sequence = Sequence::default();
             while let Some(node) = path.pop() {
                 node.spread(reason, &mut sequence);
                 reason = node.reason.get()?;
             }
-            sequence.finish();
         }
+        sequence.finish();
         Some(reason)
     }
 

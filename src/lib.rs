@@ -128,6 +128,13 @@ mod tally;
 mod tasks;
 mod waiters;
 
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+pub mod on_tokio;
+#[cfg(feature = "time")]
+#[cfg_attr(docsrs, doc(cfg(feature = "time")))]
+pub mod time;
+
 pub use context::{CancelContext, Cancelling, DropGuard, Run};
 sync::std_only! {
     pub use error::Panicked;
