@@ -7,9 +7,10 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use crate::beside::{Alone, Beside, Turn};
+use crate::context::CancelContext;
 use crate::engine::Engine;
 use crate::error::{BoxError, CancelKind, Cancelled};
-use crate::graceful::{Graceful, Over};
+use crate::graceful::{Grace, Graceful, Over};
 use crate::inbox::{Gate, Inbox, Queue, Queued, Refused};
 use crate::outcomes::Outcomes;
 use crate::panic::Sequence;
@@ -157,8 +158,9 @@ where
         }
     }
 
-    pub(crate) fn make_graceful(&mut self, graceful: Graceful<E, G>) {
-        self.graceful = Some(graceful);
+    pub(crate) fn make_graceful(&mut self, context: CancelContext, grace: Option<Grace<E, G>>) {
+        let group = self.inbox.tally().group();
+        self.graceful = Some(Graceful::new(context, grace, group));
     }
 
     /// The indices of the tasks that are running, in order.
@@ -178,14 +180,14 @@ where
         Arc::new(Latch::new(self.engine.parent().clone()))
     }
 
-    pub(crate) fn push(&mut self, task: F) -> Result<(), F> {
-        self.inbox.push_own(&mut self.queue, task)
+    pub(crate) fn push<B>(&mut self, task: B, erase: impl FnOnce(B, usize) -> F) -> Result<(), B> {
+        self.inbox.push_own(&mut self.queue, task, erase)
     }
 
     pub(crate) fn try_push<B>(
         &mut self,
         task: B,
-        erase: impl FnOnce(B) -> F,
+        erase: impl FnOnce(B, usize) -> F,
     ) -> Result<(), (B, Refused)> {
         self.inbox.try_push_own(&mut self.queue, task, erase)
     }
@@ -514,6 +516,7 @@ where
 
     /// Drops what is left when the grace is over.
     fn grace_over(&mut self, over: &Over<E>) {
+        self.inbox.tally().group().grace_over();
         self.failed = true;
         self.cut = true;
         self.inbox.tally().set_why(Some(over.reason().clone()));

@@ -8,6 +8,7 @@ use pin_project_lite::pin_project;
 
 use crate::context::{CancelContext, Cancelling};
 use crate::error::{BoxError, CancelKind, Cancelled};
+use crate::trace;
 
 /// The context of a graceful group.
 pub(crate) struct Graceful<E, F> {
@@ -17,6 +18,7 @@ pub(crate) struct Graceful<E, F> {
     /// Why the context was cancelled, unless because the group was over.
     reason: Option<Cancelled>,
     grace: Option<Grace<E, F>>,
+    group: trace::Group,
 }
 
 /// How long running tasks are waited for after the cancellation.
@@ -43,12 +45,17 @@ impl<E> Over<E> {
 }
 
 impl<E, F: Future + Unpin> Graceful<E, F> {
-    pub(crate) fn new(context: CancelContext, grace: Option<Grace<E, F>>) -> Self {
+    pub(crate) fn new(
+        context: CancelContext,
+        grace: Option<Grace<E, F>>,
+        group: trace::Group,
+    ) -> Self {
         Graceful {
             watch: Some(context.cancelled()),
             context,
             reason: None,
             grace,
+            group,
         }
     }
 
@@ -98,6 +105,7 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
     }
 
     fn note(&mut self, reason: Cancelled) {
+        self.group.cancelled(&reason);
         if reason.kind() != CancelKind::Finished {
             self.reason = Some(reason);
         }

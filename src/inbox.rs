@@ -240,24 +240,9 @@ impl<F> Inbox<F> {
         self.notice_room();
     }
 
-    /// Takes a task from whoever has a spawner.
-    pub(crate) fn push(&self, task: F) -> Result<(), F> {
-        let refused = self.insert(task, |task, _| task, Lane::Regular, Self::closed);
-        refused.map_err(|(task, _)| task)
-    }
-
-    /// The same, if there is room. `erase` makes a task of what is given.
-    pub(crate) fn try_push<B>(
-        &self,
-        task: B,
-        erase: impl FnOnce(B) -> F,
-    ) -> Result<(), (B, Refused)> {
-        let refusal = Self::refusal;
-        self.insert(task, |task, _| erase(task), Lane::Regular, refusal)
-    }
-
-    /// Takes a task that wants to know its index. `erase` is called under the lock.
-    pub(crate) fn push_extra<B>(
+    /// Takes a task from whoever has a spawner. `erase` makes it of what is given and its index,
+    /// and is called under the lock.
+    pub(crate) fn push<B>(
         &self,
         task: B,
         erase: impl FnOnce(B, usize) -> F,
@@ -267,6 +252,15 @@ impl<F> Inbox<F> {
         refused.map_err(|(task, _)| task)
     }
 
+    /// The same, if there is room.
+    pub(crate) fn try_push<B>(
+        &self,
+        task: B,
+        erase: impl FnOnce(B, usize) -> F,
+    ) -> Result<(), (B, Refused)> {
+        self.insert(task, erase, Lane::Regular, Self::refusal)
+    }
+
     fn insert<B>(
         &self,
         task: B,
@@ -274,7 +268,7 @@ impl<F> Inbox<F> {
         lane: Lane,
         refusal: impl FnOnce(&Self) -> Option<Refused>,
     ) -> Result<(), (B, Refused)> {
-        self.incoming.with(|incoming| {
+        let index = self.incoming.with(|incoming| {
             if let Some(refused) = refusal(self) {
                 return Err((task, refused));
             }
@@ -286,8 +280,9 @@ impl<F> Inbox<F> {
             };
             queue.push_back(Queued { index, task });
             self.mail.store(true, Release);
-            Ok(())
+            Ok(index)
         })?;
+        self.tally.group().spawned(index);
         self.parent.wake();
         Ok(())
     }
@@ -322,29 +317,28 @@ impl<F> Inbox<F> {
     }
 
     /// Puts a task into the owner's queue, or after what spawners have sent already.
-    pub(crate) fn push_own(&self, queue: &mut Queue<F>, task: F) -> Result<(), F> {
+    pub(crate) fn push_own<B>(
+        &self,
+        queue: &mut Queue<F>,
+        task: B,
+        erase: impl FnOnce(B, usize) -> F,
+    ) -> Result<(), B> {
         if self.is_shared() {
-            return self.push(task);
+            return self.push(task, erase, Lane::Regular);
         }
         if self.gate() != Gate::Open {
             return Err(task);
         }
-        self.enqueue(queue, task);
+        self.enqueue(queue, task, erase);
         Ok(())
     }
 
-    fn enqueue(&self, queue: &mut Queue<F>, task: F) {
-        let index = self.count();
-        queue.regular.push_back(Queued { index, task });
-        self.parent.wake_if_parked();
-    }
-
-    /// The same, if there is room. `erase` makes a task of what is given.
+    /// The same, if there is room.
     pub(crate) fn try_push_own<B>(
         &self,
         queue: &mut Queue<F>,
         task: B,
-        erase: impl FnOnce(B) -> F,
+        erase: impl FnOnce(B, usize) -> F,
     ) -> Result<(), (B, Refused)> {
         if self.is_shared() {
             return self.try_push(task, erase);
@@ -352,10 +346,18 @@ impl<F> Inbox<F> {
         match self.refusal() {
             Some(refused) => Err((task, refused)),
             None => {
-                self.enqueue(queue, erase(task));
+                self.enqueue(queue, task, erase);
                 Ok(())
             }
         }
+    }
+
+    fn enqueue<B>(&self, queue: &mut Queue<F>, task: B, erase: impl FnOnce(B, usize) -> F) {
+        let index = self.count();
+        let task = erase(task, index);
+        queue.regular.push_back(Queued { index, task });
+        self.tally.group().spawned(index);
+        self.parent.wake_if_parked();
     }
 
     /// Moves what spawners have sent to the owner's queue.

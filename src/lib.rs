@@ -126,6 +126,11 @@ mod spawner;
 mod sync;
 mod tally;
 mod tasks;
+#[cfg(feature = "tracing")]
+mod trace;
+#[cfg(not(feature = "tracing"))]
+#[path = "trace_off.rs"]
+mod trace;
 mod waiters;
 
 #[cfg(feature = "tokio")]

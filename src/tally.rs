@@ -13,6 +13,7 @@ use crate::parent::Parent;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Lock};
+use crate::trace;
 
 pub(crate) struct Tally {
     /// How many tasks do not count for the limit: those in the background, and those that have
@@ -26,6 +27,7 @@ pub(crate) struct Tally {
     /// There is something in `aborted`.
     aborting: AtomicBool,
     notes: Lock<Notes>,
+    group: trace::Group,
     parent: Arc<Parent>,
 }
 
@@ -48,6 +50,7 @@ impl Tally {
             silent: AtomicBool::new(false),
             aborting: AtomicBool::new(false),
             notes: Lock::new(Notes::default()),
+            group: trace::Group::new(),
             parent,
         }
     }
@@ -62,6 +65,15 @@ impl Tally {
 
     pub(crate) fn is_background(&self, index: usize) -> bool {
         self.background() > 0 && self.notes.with(|notes| notes.background.contains(&index))
+    }
+
+    pub(crate) fn group(&self) -> trace::Group {
+        self.group
+    }
+
+    #[allow(dead_code, reason = "for the feature `tracing`")]
+    pub(crate) fn name(&self, index: usize) -> Option<Cow<'static, str>> {
+        self.notes.with(|notes| notes.names.get(&index).cloned())
     }
 
     pub(crate) fn names(&self) -> Option<BTreeMap<usize, Cow<'static, str>>> {
