@@ -821,3 +821,37 @@ fn counts_are_right_while_a_task_is_polled_and_after() {
     }
     assert!(group.is_empty());
 }
+
+/// A value or error that tries to spawn when it is dropped.
+struct Late(Option<ErrSpawner<'static, Late, Late>>, Arc<AtomicUsize>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        if let Some(spawner) = self.0.take() {
+            let refused = spawner.try_spawn(pending()).is_err();
+            self.1
+                .fetch_add(usize::from(refused && spawner.is_closed()), SeqCst);
+        }
+    }
+}
+
+#[test]
+fn what_a_finisher_throws_away_finds_the_group_closed() {
+    // R10: the group is closed where it was found empty, not when it is dropped.
+    let finishers: [fn(ErrGroup<'static, Late, Late>); 2] = [
+        |group| std::mem::forget(run(group.collect())),
+        |group| std::mem::forget(run(group.wait_all())),
+    ];
+    for finish in finishers {
+        let refused = Arc::new(AtomicUsize::new(0));
+        let mut group = ErrGroup::new().keep_going();
+        let spawner = group.spawner();
+        for good in [false, true] {
+            let late = Late(Some(spawner.clone()), refused.clone());
+            group.spawn(async move { if good { Ok(late) } else { Err(late) } });
+        }
+        // It throws the value away, because there is an error.
+        finish(group);
+        assert_eq!(refused.load(SeqCst), 1);
+    }
+}

@@ -1011,3 +1011,15 @@ fn tasks_of_a_local_group_need_not_be_send() {
     run(group).unwrap();
     assert_eq!((count.get(), Rc::strong_count(&count)), (200, 1));
 }
+
+#[test]
+fn a_short_chain_of_tasks_that_spawn_the_next_and_stay_wakes_nobody() {
+    // R3: each of them is found by one more look in the same poll.
+    let root = Root::new();
+    let mut group = ErrGroup::new();
+    group.spawn(chain(group.spawner(), 39, false));
+    assert!(root.poll(&mut group).is_pending());
+    assert_eq!((group.running(), root.wakes()), (40, 0));
+    assert!(root.poll(&mut group).is_pending());
+    assert_eq!(root.wakes(), 0);
+}
