@@ -327,9 +327,11 @@ fn ready_is_false_when_the_group_has_failed_or_is_over() {
     assert_eq!(root.poll_new(group.ready()), Poll::Ready(false));
 }
 
+type Waiting = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// Tasks of the program that wait with `Spawner::ready`.
 struct Waiters {
-    waiting: Vec<(Root, Pin<Box<dyn Future<Output = bool> + Send>>)>,
+    waiting: Vec<(Root, Waiting)>,
 }
 
 impl Waiters {
@@ -340,7 +342,7 @@ impl Waiters {
             let (root, spawner) = (Root::new(), spawner.clone());
             let mut ready = Box::pin(async move { spawner.ready().await });
             assert!(root.poll(&mut ready).is_pending());
-            waiting.push((root, ready as Pin<Box<_>>));
+            waiting.push((root, ready as Waiting));
         }
         Waiters { waiting }
     }
@@ -383,7 +385,7 @@ fn everyone_who_waits_for_room_is_woken_when_a_task_ends() {
     probe.finish(Ok(()));
     assert!(root.poll(&mut group).is_pending());
     waiters.expect(true);
-    assert_eq!(run(spawner.ready()), true);
+    assert!(run(spawner.ready()));
     root.wakes();
     assert!(root.poll(&mut group).is_pending());
     assert_eq!(root.wakes(), 0);
