@@ -122,7 +122,7 @@ fn all_futures_of_a_group_are_send() {
     is_send(&group.drive(ready(Cell::new(1))));
     let spawner = group.spawner();
     is_send(&spawner.ready());
-    is_send(&async move { group.await });
+    is_send(&group);
     let (context, group) = Group::with_context(&CancelContext::new());
     is_send(&context.cancelled());
     is_send(&context.run(pending::<()>()));

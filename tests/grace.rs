@@ -731,3 +731,21 @@ fn nested_graceful_groups_come_to_their_end_one_after_the_other() {
         (1, 1, 0)
     );
 }
+
+#[test]
+fn the_grace_is_polled_in_a_poll_that_has_no_budget_at_all() {
+    let root = Root::new();
+    let (context, mut group, grace, _) = with_grace(&CancelContext::new());
+    group.extend((0..300).map(|_| ready(Ok(()))));
+    context.cancel();
+    for call in 1..=256 {
+        assert_eq!(root.poll_new(group.next()), Poll::Ready(Some(Ok(()))));
+        assert_eq!(grace.polls(), call);
+    }
+    assert!(root.poll_new(group.next()).is_pending());
+    assert_eq!(grace.polls(), 257);
+    for _ in 0..44 {
+        assert_eq!(root.poll_new(group.next()), Poll::Ready(Some(Ok(()))));
+    }
+    assert_eq!(root.poll_new(group.next()), Poll::Ready(None));
+}

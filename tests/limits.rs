@@ -327,9 +327,11 @@ fn ready_is_false_when_the_group_has_failed_or_is_over() {
     assert_eq!(root.poll_new(group.ready()), Poll::Ready(false));
 }
 
+type Waiting = Pin<Box<dyn Future<Output = bool> + Send>>;
+
 /// Tasks of the program that wait with `Spawner::ready`.
 struct Waiters {
-    waiting: Vec<(Root, Pin<Box<dyn Future<Output = bool> + Send>>)>,
+    waiting: Vec<(Root, Waiting)>,
 }
 
 impl Waiters {
@@ -340,7 +342,7 @@ impl Waiters {
             let (root, spawner) = (Root::new(), spawner.clone());
             let mut ready = Box::pin(async move { spawner.ready().await });
             assert!(root.poll(&mut ready).is_pending());
-            waiting.push((root, ready as Pin<Box<_>>));
+            waiting.push((root, ready as Waiting));
         }
         Waiters { waiting }
     }
@@ -383,7 +385,7 @@ fn everyone_who_waits_for_room_is_woken_when_a_task_ends() {
     probe.finish(Ok(()));
     assert!(root.poll(&mut group).is_pending());
     waiters.expect(true);
-    assert_eq!(run(spawner.ready()), true);
+    assert!(run(spawner.ready()));
     root.wakes();
     assert!(root.poll(&mut group).is_pending());
     assert_eq!(root.wakes(), 0);
@@ -819,4 +821,38 @@ fn counts_are_right_while_a_task_is_polled_and_after() {
         assert!((1..=2).contains(running));
     }
     assert!(group.is_empty());
+}
+
+/// A value or error that tries to spawn when it is dropped.
+struct Late(Option<ErrSpawner<'static, Late, Late>>, Arc<AtomicUsize>);
+
+impl Drop for Late {
+    fn drop(&mut self) {
+        if let Some(spawner) = self.0.take() {
+            let refused = spawner.try_spawn(pending()).is_err();
+            self.1
+                .fetch_add(usize::from(refused && spawner.is_closed()), SeqCst);
+        }
+    }
+}
+
+#[test]
+fn what_a_finisher_throws_away_finds_the_group_closed() {
+    // R10: the group is closed where it was found empty, not when it is dropped.
+    let finishers: [fn(ErrGroup<'static, Late, Late>); 2] = [
+        |group| std::mem::forget(run(group.collect())),
+        |group| std::mem::forget(run(group.wait_all())),
+    ];
+    for finish in finishers {
+        let refused = Arc::new(AtomicUsize::new(0));
+        let mut group = ErrGroup::new().keep_going();
+        let spawner = group.spawner();
+        for good in [false, true] {
+            let late = Late(Some(spawner.clone()), refused.clone());
+            group.spawn(async move { if good { Ok(late) } else { Err(late) } });
+        }
+        // It throws the value away, because there is an error.
+        finish(group);
+        assert_eq!(refused.load(SeqCst), 1);
+    }
 }

@@ -464,7 +464,7 @@ both_flavours! {
         for settles in [false, true] {
             let (root, tasks) = (Root::new(), Tasks::new());
             let ((context, group), grace) = with_grace();
-            let mut group = fill(group, &tasks);
+            let group = fill(group, &tasks);
             let spawner = group.spawner();
             let mut finish = Box::pin(async move {
                 if settles {
