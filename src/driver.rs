@@ -214,6 +214,7 @@ where
         mut aim: Aim,
         beside: &mut impl Beside<E>,
     ) -> Poll<End> {
+        self.poll_graceful(cx);
         if let Some(end) = self.met(aim) {
             return Poll::Ready(end);
         }
@@ -298,6 +299,7 @@ where
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
+        self.poll_graceful(cx);
         if let Some(outcome) = self.pop_kept() {
             return Poll::Ready(Some(outcome));
         }
@@ -353,7 +355,6 @@ where
 
     /// Begins a poll. False if it has to end at once.
     fn enter(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll_graceful(cx);
         let entered = self.engine.enter(cx);
         self.look();
         entered
@@ -608,6 +609,9 @@ where
         sequence.run(|| drop(kept));
         let graceful = self.graceful.take();
         sequence.run(|| drop(graceful));
+        // Wakers of tasks that are kept elsewhere must not keep the parent's alive.
+        let parent = self.engine.parent().take_waker();
+        sequence.run(|| drop(parent));
         sequence.finish();
     }
 }
