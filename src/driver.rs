@@ -15,7 +15,7 @@ use crate::inbox::{Gate, Inbox, Queue, Queued, Refused};
 use crate::outcomes::Outcomes;
 use crate::panic::Sequence;
 use crate::parent::Latch;
-use crate::sync::{Arc, Payload, catch, resume};
+use crate::sync::{Arc, Payload, catch};
 use crate::tasks::Done;
 
 /// The state of a group that only its owner touches.
@@ -389,11 +389,13 @@ where
             return Step::Outcome(index, outcome);
         }
         loop {
-            let done = self.poll_woken();
-            if let Some(outcome) = done.and_then(|done| self.finished(done)) {
-                return outcome;
+            if self.engine.is_ready() {
+                let done = self.poll_woken();
+                if let Some(outcome) = done.and_then(|done| self.finished(done)) {
+                    return outcome;
+                }
             }
-            if !self.is_startable() || !self.engine.has_budget() {
+            if !self.engine.has_budget() || !self.is_startable() {
                 break;
             }
             let done = self.start();
@@ -409,11 +411,13 @@ where
     }
 
     fn is_startable(&self) -> bool {
-        let room = || {
-            let limit = self.inbox.limit();
-            self.engine.len() < limit.saturating_add(self.inbox.tally().uncounted())
-        };
-        !self.queue.express.is_empty() || (!self.queue.regular.is_empty() && room())
+        if self.queue.regular.is_empty() {
+            return !self.queue.express.is_empty();
+        }
+        let limit = self.inbox.limit();
+        self.engine.len() < limit
+            || !self.queue.express.is_empty()
+            || self.engine.len() < limit.saturating_add(self.inbox.tally().uncounted())
     }
 
     fn poll_woken(&mut self) -> Option<Done<F>> {
@@ -456,15 +460,19 @@ where
             task,
         } = done;
         let silent = self.inbox.tally().take_silence();
-        let outcome = match (catch(|| drop(task)), self.catch) {
-            (Ok(()), _) => output,
-            (Err(payload), Some(convert)) => {
+        let outcome = match self.catch {
+            Some(convert) => match catch(|| drop(task)) {
+                Ok(()) => output,
                 // What came first stays the root cause.
-                output.and_then(|_| Err(convert(payload)))
-            }
-            (Err(payload), None) => {
-                self.late = Some((index, output));
-                resume(payload)
+                Err(payload) => output.and_then(|_| Err(convert(payload))),
+            },
+            None => {
+                let mut late = Late {
+                    place: &mut self.late,
+                    outcome: Some((index, output)),
+                };
+                drop(task);
+                late.outcome.take()?.1
             }
         };
         (!silent || outcome.is_err()).then_some(Step::Outcome(index, outcome))
@@ -622,6 +630,20 @@ struct Polling<'a, T, E, F, G>(&'a mut Driver<T, E, F, G>);
 impl<T, E, F, G> Drop for Polling<'_, T, E, F, G> {
     fn drop(&mut self) {
         self.0.inbox.notice_room();
+    }
+}
+
+/// An outcome whose task is being dropped. If that panics, it is kept for the next poll.
+struct Late<'a, T, E> {
+    place: &'a mut Option<(usize, Result<T, E>)>,
+    outcome: Option<(usize, Result<T, E>)>,
+}
+
+impl<T, E> Drop for Late<'_, T, E> {
+    fn drop(&mut self) {
+        if self.outcome.is_some() {
+            *self.place = self.outcome.take();
+        }
     }
 }
 
