@@ -6,6 +6,7 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use crate::aim::{Aim, End, Until};
 use crate::beside::{Alone, Beside, Turn};
 use crate::context::CancelContext;
 use crate::engine::Engine;
@@ -42,90 +43,6 @@ pub(crate) struct Driver<T, E, F, G> {
 /// The index that the body of a scope has, which is no task.
 const BODY: usize = usize::MAX;
 
-/// What a group is driven for.
-#[derive(Clone, Copy)]
-pub(crate) struct Aim {
-    /// An error is a failure.
-    fails: bool,
-    /// Values are kept.
-    keeps: bool,
-    /// An error cancels the context of a graceful group.
-    cancels: bool,
-    /// The group is closed when it is done.
-    closes: bool,
-    until: Until,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Until {
-    Done,
-    Success,
-    /// What is polled beside the group is ready.
-    Beside,
-    Room,
-    Failure,
-}
-
-impl Aim {
-    const DONE: Aim = Aim {
-        fails: true,
-        keeps: false,
-        cancels: true,
-        closes: false,
-        until: Until::Done,
-    };
-    pub(crate) const AWAIT: Aim = Aim::DONE;
-    pub(crate) const COLLECT: Aim = Aim {
-        keeps: true,
-        closes: true,
-        ..Aim::DONE
-    };
-    /// For `wait_all` and `settle`.
-    pub(crate) const ALL: Aim = Aim {
-        fails: false,
-        ..Aim::COLLECT
-    };
-    pub(crate) const FIRST_OK: Aim = Aim {
-        cancels: false,
-        until: Until::Success,
-        ..Aim::ALL
-    };
-    pub(crate) const READY: Aim = Aim {
-        keeps: true,
-        until: Until::Room,
-        ..Aim::DONE
-    };
-    pub(crate) const DRIVE: Aim = Aim {
-        until: Until::Failure,
-        ..Aim::READY
-    };
-    /// While the body of a scope is running.
-    pub(crate) const SCOPE: Aim = Aim {
-        until: Until::Beside,
-        ..Aim::DONE
-    };
-    /// When it has ended.
-    pub(crate) const END_OF_SCOPE: Aim = Aim {
-        closes: true,
-        ..Aim::DONE
-    };
-}
-
-/// Why driving a group came to an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It has failed.
-    Failed,
-    /// Nothing is running or queued.
-    Done,
-    /// There is room for a task.
-    Room,
-    /// A task succeeded; its value is kept.
-    Success,
-    /// What is polled beside the group is ready.
-    Beside,
-}
-
 /// What the next step of a poll was.
 enum Step<T, E> {
     Outcome(usize, Result<T, E>),
@@ -159,7 +76,7 @@ where
     }
 
     pub(crate) fn make_graceful(&mut self, context: CancelContext, grace: Option<Grace<E, G>>) {
-        let group = self.inbox.tally().group();
+        let group = self.inbox.group();
         self.graceful = Some(Graceful::new(context, grace, group));
     }
 
@@ -525,7 +442,7 @@ where
 
     /// Drops what is left when the grace is over.
     fn grace_over(&mut self, over: &Over<E>) {
-        self.inbox.tally().group().grace_over();
+        self.inbox.group().grace_over();
         self.failed = true;
         self.cut = true;
         self.inbox.tally().set_why(Some(over.reason().clone()));

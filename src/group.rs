@@ -12,9 +12,10 @@ use core::task::{Context, Poll, ready};
 use futures::future::FusedFuture;
 use futures::stream::{FusedStream, Stream};
 
+use crate::aim::{Aim, End};
 use crate::beside::{Beside, Body, Companion, Driven};
 use crate::context::CancelContext;
-use crate::driver::{Aim, Driver, End};
+use crate::driver::Driver;
 use crate::error::{Cancelled, Errors, TrySpawnError};
 use crate::graceful::{Grace, Lazy};
 use crate::inbox::Inbox;
@@ -414,7 +415,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, trace::Task<Fut>>,
     {
-        let task = Box::new(trace::task(fut, self.inbox.tally()));
+        let task = Box::new(trace::task(fut, self.inbox.group(), self.inbox.tally()));
         let refused = self.driver().push(task, erase::<K, _>);
         drop(refused);
     }

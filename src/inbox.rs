@@ -12,6 +12,7 @@ use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use crate::sync::{Arc, Lock};
 use crate::tally::Tally;
+use crate::trace;
 use crate::waiters::Notice;
 
 /// A task that waits to be started.
@@ -133,6 +134,7 @@ pub(crate) struct Inbox<F> {
     /// Those who wait until there is room.
     room: Notice,
     tally: Arc<Tally>,
+    group: trace::Group,
     parent: Arc<Parent>,
 }
 
@@ -149,6 +151,7 @@ impl<F> Inbox<F> {
             running: AtomicUsize::new(0),
             room: Notice::default(),
             tally: Arc::new(Tally::new(parent.clone())),
+            group: trace::Group::new(),
             parent,
         }
     }
@@ -168,6 +171,10 @@ impl<F> Inbox<F> {
 
     pub(crate) fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    pub(crate) fn group(&self) -> trace::Group {
+        self.group
     }
 
     /// How many tasks are running, of those that count.
@@ -282,7 +289,7 @@ impl<F> Inbox<F> {
             self.mail.store(true, Release);
             Ok(index)
         })?;
-        self.tally.group().spawned(index);
+        self.group.spawned(index);
         self.parent.wake();
         Ok(())
     }
@@ -356,7 +363,7 @@ impl<F> Inbox<F> {
         let index = self.count();
         let task = erase(task, index);
         queue.regular.push_back(Queued { index, task });
-        self.tally.group().spawned(index);
+        self.group.spawned(index);
         self.parent.wake_if_parked();
     }
 

@@ -105,6 +105,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod aim;
 mod beside;
 mod context;
 mod driver;
@@ -117,6 +118,7 @@ mod inbox;
 mod kind;
 mod list;
 mod map;
+mod node;
 mod outcomes;
 mod panic;
 mod parent;

@@ -99,7 +99,7 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, trace::Task<Fut>>,
     {
-        let task = Box::new(trace::task(fut, self.inbox.tally()));
+        let task = Box::new(trace::task(fut, self.inbox.group(), self.inbox.tally()));
         let refused = self.inbox.push(task, erase::<K, _>, Lane::Regular);
         drop(refused);
     }
@@ -389,7 +389,7 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
         Fut: Future<Output = Result<(), E>> + Extra,
         K: Accepts<'env, trace::Task<Fut>>,
     {
-        let task = Box::new(trace::task(task, self.inbox.tally()));
+        let task = Box::new(trace::task(task, self.inbox.group(), self.inbox.tally()));
         let erase = |mut task: Box<trace::Task<Fut>>, index| {
             trace::inner(&mut task).enter(index);
             erase::<K, _>(task, index)
@@ -424,7 +424,7 @@ where
     let refused = match inbox.refusal() {
         // A full group is a common case, and costs no allocation.
         Some(refused) => (fut, refused),
-        None => match push(Box::new(trace::task(fut, inbox.tally()))) {
+        None => match push(Box::new(trace::task(fut, inbox.group(), inbox.tally()))) {
             Ok(()) => return Ok(()),
             Err((task, refused)) => (trace::into_inner(*task), refused),
         },

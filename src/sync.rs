@@ -148,10 +148,6 @@ mod imp {
             pub(crate) fn get_mut(&mut self) -> &mut T {
                 self.0.get_mut()
             }
-
-            pub(crate) fn into_inner(self) -> T {
-                self.0.into_inner()
-            }
         }
     }
 
@@ -180,10 +176,6 @@ mod imp {
 
             pub(crate) fn get_mut(&mut self) -> &mut T {
                 self.0.get_mut().get_mut()
-            }
-
-            pub(crate) fn into_inner(self) -> T {
-                self.0.into_inner().into_inner()
             }
         }
     }

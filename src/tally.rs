@@ -13,7 +13,6 @@ use crate::parent::Parent;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Lock};
-use crate::trace;
 
 pub(crate) struct Tally {
     /// How many tasks do not count for the limit: those in the background, and those that have
@@ -27,7 +26,6 @@ pub(crate) struct Tally {
     /// There is something in `aborted`.
     aborting: AtomicBool,
     notes: Lock<Notes>,
-    group: trace::Group,
     parent: Arc<Parent>,
 }
 
@@ -50,7 +48,6 @@ impl Tally {
             silent: AtomicBool::new(false),
             aborting: AtomicBool::new(false),
             notes: Lock::new(Notes::default()),
-            group: trace::Group::new(),
             parent,
         }
     }
@@ -65,10 +62,6 @@ impl Tally {
 
     pub(crate) fn is_background(&self, index: usize) -> bool {
         self.background() > 0 && self.notes.with(|notes| notes.background.contains(&index))
-    }
-
-    pub(crate) fn group(&self) -> trace::Group {
-        self.group
     }
 
     #[allow(dead_code, reason = "for the feature `tracing`")]

@@ -46,6 +46,7 @@ pin_project! {
     pub struct Task<Fut> {
         #[pin]
         future: Option<Fut>,
+        group: Group,
         tally: Arc<Tally>,
         index: usize,
         // From the first poll.
@@ -66,9 +67,10 @@ pin_project! {
     }
 }
 
-pub(crate) fn task<Fut>(future: Fut, tally: &Arc<Tally>) -> Task<Fut> {
+pub(crate) fn task<Fut>(future: Fut, group: Group, tally: &Arc<Tally>) -> Task<Fut> {
     Task {
         future: Some(future),
+        group,
         tally: tally.clone(),
         index: 0,
         span: None,
@@ -101,7 +103,7 @@ where
         let new = this.span.is_none();
         let span = this
             .span
-            .get_or_insert_with(|| span(this.tally, *this.index));
+            .get_or_insert_with(|| span(*this.group, this.tally, *this.index));
         let _entered = span.enter();
         if new {
             debug!(target: "errgroup", "started");
@@ -121,8 +123,7 @@ where
     }
 }
 
-fn span(tally: &Tally, index: usize) -> Span {
-    let group = tally.group().0;
+fn span(Group(group): Group, tally: &Tally, index: usize) -> Span {
     let span = info_span!(target: "errgroup", "errgroup.task", group, index, name = Empty);
     if let Some(name) = tally.name(index) {
         span.record("name", display(name));

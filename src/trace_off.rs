@@ -22,7 +22,7 @@ impl Group {
 
 pub(crate) type Task<Fut> = Fut;
 
-pub(crate) fn task<Fut>(future: Fut, _tally: &Arc<Tally>) -> Fut {
+pub(crate) fn task<Fut>(future: Fut, _group: Group, _tally: &Arc<Tally>) -> Fut {
     future
 }
 
