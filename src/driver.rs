@@ -289,8 +289,9 @@ where
 
     /// Looks at what others have sent.
     fn look(&mut self) {
-        self.inbox.collect(&mut self.queue);
+        // First: who aborts a task has spawned it before, so that it is among the mail.
         let aborted = self.inbox.tally().take_aborted();
+        self.inbox.collect(&mut self.queue);
         if !aborted.is_empty() {
             // Those that are running were woken, and end by themselves.
             let tasks = self.queue.take(&aborted);
@@ -307,9 +308,11 @@ where
         }
         loop {
             if self.engine.is_ready() {
-                let done = self.poll_woken();
-                if let Some(outcome) = done.and_then(|done| self.finished(done)) {
-                    return outcome;
+                if let Some(done) = self.poll_woken() {
+                    match self.finished(done) {
+                        Some(outcome) => return outcome,
+                        None => continue,
+                    }
                 }
             }
             if !self.engine.has_budget() || !self.is_startable() {
@@ -328,13 +331,14 @@ where
     }
 
     fn is_startable(&self) -> bool {
-        if self.queue.regular.is_empty() {
-            return !self.queue.express.is_empty();
-        }
+        !self.queue.express.is_empty() || (!self.queue.regular.is_empty() && self.has_slot())
+    }
+
+    /// Whether the limit allows for one more regular task to run.
+    fn has_slot(&self) -> bool {
         let limit = self.inbox.limit();
-        self.engine.len() < limit
-            || !self.queue.express.is_empty()
-            || self.engine.len() < limit.saturating_add(self.inbox.tally().uncounted())
+        let running = self.engine.len();
+        running < limit || running.saturating_sub(self.inbox.tally().uncounted_running()) < limit
     }
 
     fn poll_woken(&mut self) -> Option<Done<F>> {
@@ -351,11 +355,16 @@ where
         })
     }
 
-    /// Starts the first queued task.
+    /// Starts the first queued task, of those that may start.
     fn start(&mut self) -> Option<Done<F>> {
-        let express = self.queue.express.pop_front();
-        let next = express.or_else(|| self.queue.regular.pop_front());
-        let Queued { index, task } = next?;
+        let slot = self.has_slot();
+        let Queue { regular, express } = &mut self.queue;
+        let queue = match (express.front(), regular.front()) {
+            (Some(first), Some(other)) if slot && other.index < first.index => regular,
+            (Some(_), _) => express,
+            (None, _) => regular,
+        };
+        let Queued { index, task } = queue.pop_front()?;
         let catch = self.catch;
         let inbox = &*self.inbox;
         inbox.started();
@@ -376,6 +385,7 @@ where
             output,
             task,
         } = done;
+        // Only success can be silent.
         let silent = self.inbox.tally().take_silence();
         let outcome = match self.catch {
             Some(convert) => match catch(|| drop(task)) {
@@ -386,7 +396,7 @@ where
             None => {
                 let mut late = Late {
                     place: &mut self.late,
-                    outcome: Some((index, output)),
+                    outcome: (!silent).then_some((index, output)),
                 };
                 drop(task);
                 late.outcome.take()?.1
@@ -503,14 +513,16 @@ where
     /// Ends the group if nothing came in; closes it if it is to be closed.
     fn end(&mut self, close: bool) -> bool {
         let close = close || self.graceful.is_some();
-        if !self.inbox.end(&mut self.queue, close) {
+        let before = self.inbox.gate();
+        // What is left, if anything, is in the background.
+        let left = (self.engine.len() > 0).then_some(Gate::Paused);
+        let gate = if close { Some(Gate::Closed) } else { left };
+        if !self.inbox.end(&mut self.queue, gate) {
             return false;
         }
         let mut sequence = Sequence::default();
         sequence.run(|| self.finish());
-        if self.engine.len() > 0 {
-            // What is left is in the background.
-            let before = self.inbox.gate();
+        if left.is_some() {
             sequence.run(|| self.drop_tasks(Gate::Paused));
             self.inbox.turn(before);
         }

@@ -8,12 +8,13 @@ use pin_project_lite::pin_project;
 
 use crate::context::{CancelContext, Cancelling};
 use crate::error::{BoxError, CancelKind, Cancelled};
+use crate::panic::Sequence;
 use crate::trace;
 
 /// The context of a graceful group.
 pub(crate) struct Graceful<E, F> {
     context: CancelContext,
-    /// Polls the context; gone once it is cancelled.
+    /// Polls the context; gone once it is known to be cancelled.
     watch: Option<Cancelling>,
     /// Why the context was cancelled, unless because the group was over.
     reason: Option<Cancelled>,
@@ -94,14 +95,16 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
 
     /// Cancels the context because of what happened in the group.
     pub(crate) fn cancel(&mut self, kind: CancelKind, cause: Option<BoxError>) {
-        // The group knows, and need not be woken for it.
-        self.watch = None;
-        if self.reason.is_none() {
-            self.context.cancel_as(kind, cause);
-            if let Some(reason) = self.context.reason() {
-                self.note(reason);
-            }
+        // Dropped first: the group knows, and need not be woken for it.
+        if self.watch.take().is_none() {
+            return;
         }
+        let mut sequence = Sequence::default();
+        sequence.run(|| _ = self.context.cancel_as(kind, cause));
+        if let Some(reason) = self.context.reason() {
+            self.note(reason);
+        }
+        sequence.finish();
     }
 
     fn note(&mut self, reason: Cancelled) {

@@ -180,7 +180,7 @@ impl<F> Inbox<F> {
     /// How many tasks are running, of those that count.
     pub(crate) fn running(&self) -> usize {
         let running = self.running.load(Relaxed);
-        running.saturating_sub(self.tally.uncounted())
+        running.saturating_sub(self.tally.uncounted_running())
     }
 
     /// How many tasks are running or queued, of those that count.
@@ -374,25 +374,20 @@ impl<F> Inbox<F> {
         }
     }
 
-    /// The same, but if there is nothing, the group has come to its end, and may be closed in the
-    /// same section. True if so.
-    pub(crate) fn end(&self, queue: &mut Queue<F>, close: bool) -> bool {
-        if !self.is_shared() {
-            if close {
-                self.set_gate(Gate::Closed);
-            }
-            return true;
-        }
+    /// The same, but if there is nothing, the group has come to its end, and the gate may be
+    /// turned in the same section. True if so.
+    pub(crate) fn end(&self, queue: &mut Queue<F>, gate: Option<Gate>) -> bool {
         let ended = self.incoming.with(|incoming| {
-            let ended = incoming.is_empty();
-            if !ended {
+            if !incoming.is_empty() {
                 self.take(incoming, queue);
-            } else if close {
-                self.set_gate(Gate::Closed);
+                return false;
             }
-            ended
+            if let Some(gate) = gate {
+                self.set_gate(gate);
+            }
+            true
         });
-        if ended && close {
+        if ended && gate.is_some() {
             self.notice_room();
         }
         ended
@@ -407,9 +402,7 @@ impl<F> Inbox<F> {
     /// what is still in the inbox if it does not stay open.
     pub(crate) fn turn(&self, gate: Gate) -> Queue<F> {
         self.incoming.with(|incoming| {
-            if self.gate() != Gate::Closed {
-                self.set_gate(gate);
-            }
+            self.set_gate(gate);
             if self.gate() == Gate::Open {
                 return Queue::new();
             }
@@ -419,7 +412,9 @@ impl<F> Inbox<F> {
     }
 
     fn set_gate(&self, gate: Gate) {
-        self.gate.store(gate as usize, Release);
+        if self.gate() != Gate::Closed {
+            self.gate.store(gate as usize, Release);
+        }
     }
 
     /// The indices of the tasks that the owner has not seen yet; `None` if the lock is taken.

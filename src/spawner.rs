@@ -381,7 +381,8 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
         let start = Start::new(self.inbox.tally());
         let task = Starting::new(body(start.started()), start.clone());
         self.spawn_extra(task, Lane::Express);
-        poll_fn(|cx| start.poll(cx)).await
+        let waiting = Waiting(start);
+        poll_fn(|cx| waiting.0.poll(cx)).await
     }
 
     fn spawn_extra<Fut>(&self, task: Fut, lane: Lane)
@@ -396,6 +397,15 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
         };
         let refused = self.inbox.push(task, erase, lane);
         drop(refused);
+    }
+}
+
+/// Waits for a task to be up. Dropped when it is, and when nobody wants to know any more.
+struct Waiting<U>(Arc<Start<U>>);
+
+impl<U> Drop for Waiting<U> {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Tally {
     /// How many tasks do not count for the limit: those in the background, and those that have
     /// not said yet that they are up. Changes under the lock of `notes`.
     uncounted: AtomicUsize,
+    /// How many of them are running. Changes under the lock of `notes`.
+    uncounted_running: AtomicUsize,
     /// How many of them are in the background. Changes under the lock of `notes`.
     background: AtomicUsize,
     /// The task that has just ended has no outcome. Set by the task, in its poll, and taken by
@@ -44,6 +46,7 @@ impl Tally {
     pub(crate) fn new(parent: Arc<Parent>) -> Self {
         Tally {
             uncounted: AtomicUsize::new(0),
+            uncounted_running: AtomicUsize::new(0),
             background: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
             aborting: AtomicBool::new(false),
@@ -54,6 +57,10 @@ impl Tally {
 
     pub(crate) fn uncounted(&self) -> usize {
         self.uncounted.load(Acquire)
+    }
+
+    pub(crate) fn uncounted_running(&self) -> usize {
+        self.uncounted_running.load(Acquire)
     }
 
     pub(crate) fn background(&self) -> usize {
@@ -116,14 +123,16 @@ impl Tally {
     }
 }
 
-/// Something that is noted of a task until the task is dropped.
+/// Something that is noted of a task until it ends.
 pub(crate) struct Note {
     tally: Arc<Tally>,
-    /// From when the task is taken.
-    index: Option<usize>,
     kind: Kind,
+    /// From when the task is taken until it ends.
+    index: Option<usize>,
+    running: bool,
 }
 
+#[derive(PartialEq, Eq)]
 enum Kind {
     Name(Cow<'static, str>),
     Background,
@@ -134,8 +143,9 @@ impl Note {
     fn new(tally: Arc<Tally>, kind: Kind) -> Self {
         Note {
             tally,
-            index: None,
             kind,
+            index: None,
+            running: false,
         }
     }
 
@@ -154,46 +164,77 @@ impl Note {
     /// The task is taken, under this index.
     pub(crate) fn enter(&mut self, index: usize) {
         self.index = Some(index);
-        let tally = &*self.tally;
-        let kind = &mut self.kind;
+        let Note { tally, kind, .. } = self;
         tally.notes.with(|notes| match kind {
             Kind::Name(name) => {
                 notes.names.insert(index, mem::take(name));
             }
             Kind::Background => {
                 notes.background.insert(index);
-                tally.background.store(tally.background() + 1, Release);
-                tally.uncounted.store(tally.uncounted() + 1, Release);
+                increment(&tally.background);
+                increment(&tally.uncounted);
             }
-            Kind::Starting => tally.uncounted.store(tally.uncounted() + 1, Release),
+            Kind::Starting => increment(&tally.uncounted),
         });
     }
 
-    /// The task has succeeded.
-    pub(crate) fn succeeded(&self) {
-        if let Kind::Background = self.kind {
+    /// The task is polled.
+    pub(crate) fn run(&mut self) {
+        if mem::replace(&mut self.running, true) || matches!(self.kind, Kind::Name(_)) {
+            return;
+        }
+        let tally = &*self.tally;
+        tally.notes.with(|_| increment(&tally.uncounted_running));
+    }
+
+    /// The task has ended. Before it counts as finished, so that there never seems to be room that
+    /// is not.
+    pub(crate) fn end(&mut self, succeeded: bool) {
+        if succeeded && self.kind == Kind::Background {
             self.tally.silence();
         }
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        let Some(index) = self.index.take() else {
+            return;
+        };
+        let Note {
+            tally,
+            kind,
+            running,
+            ..
+        } = self;
+        let name = tally.notes.with(|notes| {
+            if let Kind::Name(_) = kind {
+                return notes.names.remove(&index);
+            }
+            if *running {
+                decrement(&tally.uncounted_running);
+            }
+            decrement(&tally.uncounted);
+            if *kind == Kind::Background {
+                notes.background.remove(&index);
+                decrement(&tally.background);
+            }
+            None
+        });
+        drop(name);
     }
 }
 
 impl Drop for Note {
     fn drop(&mut self) {
-        let Some(index) = self.index else { return };
-        let tally = &*self.tally;
-        let name = tally.notes.with(|notes| match self.kind {
-            Kind::Name(_) => notes.names.remove(&index),
-            Kind::Background => {
-                notes.background.remove(&index);
-                tally.background.store(tally.background() - 1, Release);
-                tally.uncounted.store(tally.uncounted() - 1, Release);
-                None
-            }
-            Kind::Starting => {
-                tally.uncounted.store(tally.uncounted() - 1, Release);
-                None
-            }
-        });
-        drop(name);
+        self.leave();
     }
+}
+
+/// For a counter that changes only under a lock.
+fn increment(counter: &AtomicUsize) {
+    counter.store(counter.load(Relaxed) + 1, Release);
+}
+
+fn decrement(counter: &AtomicUsize) {
+    counter.store(counter.load(Relaxed) - 1, Release);
 }
