@@ -303,8 +303,10 @@ where
     }
 
     fn step(&mut self) -> Step<T, E> {
-        if let Some((index, outcome)) = self.late.take() {
-            return Step::Outcome(index, outcome);
+        if self.late.is_some() {
+            if let Some((index, outcome)) = self.late.take() {
+                return Step::Outcome(index, outcome);
+            }
         }
         loop {
             if self.engine.is_ready() {
@@ -356,15 +358,14 @@ where
     }
 
     /// Starts the first queued task, of those that may start.
+    #[inline]
     fn start(&mut self) -> Option<Done<F>> {
-        let slot = self.has_slot();
-        let Queue { regular, express } = &mut self.queue;
-        let queue = match (express.front(), regular.front()) {
-            (Some(first), Some(other)) if slot && other.index < first.index => regular,
-            (Some(_), _) => express,
-            (None, _) => regular,
+        let first = if self.queue.express.is_empty() {
+            self.queue.regular.pop_front()
+        } else {
+            self.pop_express()
         };
-        let Queued { index, task } = queue.pop_front()?;
+        let Queued { index, task } = first?;
         let catch = self.catch;
         let inbox = &*self.inbox;
         inbox.started();
@@ -378,7 +379,18 @@ where
         done
     }
 
+    #[cold]
+    fn pop_express(&mut self) -> Option<Queued<F>> {
+        let slot = self.has_slot();
+        let Queue { regular, express } = &mut self.queue;
+        match (express.front(), regular.front()) {
+            (Some(first), Some(other)) if slot && other.index < first.index => regular.pop_front(),
+            _ => express.pop_front(),
+        }
+    }
+
     /// Drops a task that is done. If that panics, its outcome is not lost.
+    #[inline]
     fn finished(&mut self, done: Done<F>) -> Option<Step<T, E>> {
         let Done {
             index,
@@ -442,6 +454,7 @@ where
     }
 
     /// Polls the context and the grace.
+    #[inline]
     fn poll_graceful(&mut self, cx: &mut Context<'_>) {
         if let Some(graceful) = &mut self.graceful {
             if let Some(over) = graceful.poll(cx) {
@@ -450,7 +463,16 @@ where
         }
     }
 
+    /// Whether there is room for a task, and nothing that would have to be looked at first.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.failed
+            && self.graceful.is_none()
+            && self.inbox.has_room()
+            && self.inbox.gate() == Gate::Open
+    }
+
     /// Drops what is left when the grace is over.
+    #[cold]
     fn grace_over(&mut self, over: &Over<E>) {
         self.inbox.group().grace_over();
         self.failed = true;

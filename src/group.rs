@@ -563,7 +563,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     pub async fn ready(&mut self) -> bool {
         self.terminated = false;
         let driver = self.driver();
-        poll_fn(|cx| driver.poll(cx, Aim::READY)).await == End::Room
+        driver.is_ready() || poll_fn(|cx| driver.poll(cx, Aim::READY)).await == End::Room
     }
 
     /// Drives the group together with any other future, and gives that one's output; `None` if

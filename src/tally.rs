@@ -86,6 +86,7 @@ impl Tally {
     }
 
     /// Whether the task that has just ended has no outcome.
+    #[inline]
     pub(crate) fn take_silence(&self) -> bool {
         self.silent.load(Relaxed) && {
             self.silent.store(false, Relaxed);
