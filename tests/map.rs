@@ -639,7 +639,7 @@ fn it_may_be_dropped_while_unwinding() {
 // P4
 #[cfg(feature = "std")]
 #[test]
-fn a_sibling_whose_destructor_panics_does_not_stop_the_others_from_being_dropped() {
+fn siblings_whose_destructors_panic_do_not_stop_the_others_from_being_dropped() {
     let (root, count, probe) = (Root::new(), Cell::new(0), Probe::<Outcome>::new());
     let mut work = Box::pin(try_map(0..200, 200, |item| {
         let probe = (item == 199).then(|| probe.clone());
@@ -647,7 +647,7 @@ fn a_sibling_whose_destructor_panics_does_not_stop_the_others_from_being_dropped
             let count = &count;
             move || {
                 count.set(count.get() + 1);
-                assert!(item != 100, "cannot be dropped");
+                assert!(item % 100 != 50, "cannot be dropped");
             }
         });
         async move {
