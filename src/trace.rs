@@ -8,7 +8,6 @@
 //! A subscriber is code of the user, so nothing here runs under a lock but `enter`, which only
 //! stores a number.
 
-use core::fmt::Display;
 use core::future::Future;
 use core::pin::Pin;
 // Not those of `sync`: loom's cannot be made at compile time.
@@ -16,8 +15,10 @@ use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+use tracing::field::display;
 use tracing::{Span, debug, info_span};
 
+use crate::error::{CancelKind, Cancelled};
 use crate::sync::Arc;
 use crate::tally::Tally;
 
@@ -35,8 +36,12 @@ impl Group {
         debug!(target: "errgroup", group = self.0, index, "spawned");
     }
 
-    pub(crate) fn cancelled(self, reason: &impl Display) {
-        debug!(target: "errgroup", group = self.0, reason = %reason, "cancelled");
+    /// The group's context was cancelled. That it is when the group is over, is no news.
+    pub(crate) fn cancelled(self, reason: &Cancelled) {
+        if reason.kind() != CancelKind::Finished {
+            let cause = reason.cause().map(display);
+            debug!(target: "errgroup", group = self.0, %reason, cause, "cancelled");
+        }
     }
 
     pub(crate) fn grace_over(self) {
