@@ -1,4 +1,5 @@
 //! Runs an example as a process of its own.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::env;
