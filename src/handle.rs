@@ -15,7 +15,7 @@ use crate::panic::wake_all;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Lock};
-use crate::tally::{Note, Tally};
+use crate::tally::{Note, Silence, Tally};
 
 /// The value of one task of a group, to be awaited.
 ///
@@ -415,7 +415,7 @@ where
         if promise.aborted.load(Acquire) {
             this.future.set(None);
             promise.resolve(Err(Cancelled::new(CancelKind::Cancelled, None)));
-            tally.silence();
+            tally.silence(Silence::Aborted);
             return Poll::Ready(Ok(()));
         }
         let Some(future) = this.future.as_mut().as_pin_mut() else {

@@ -231,6 +231,9 @@ impl Node {
         let Some(mut released) = self.set(reason) else {
             return false;
         };
+        // A timeout that has passed came before this cancel, though nobody has looked.
+        let deadline = Cancelled::new(CancelKind::DeadlineExceeded, None);
+        let mut late = false;
         let mut below = Vec::new();
         loop {
             for waker in released
@@ -241,15 +244,17 @@ impl Node {
                 sequence.run(|| waker.wake());
             }
             sequence.run(|| drop(released.source));
-            below.extend(released.children.into_iter().flat_map(|children| *children));
+            let children = released.children.into_iter().flat_map(|children| *children);
+            below.extend(children.map(|child| (child, late)));
             released = loop {
-                let Some(child) = below.pop() else {
+                let Some((child, parent_late)) = below.pop() else {
                     return true;
                 };
                 let Some(child) = child.upgrade() else {
                     continue;
                 };
-                let set = child.set(reason);
+                late = parent_late || child.is_due();
+                let set = child.set(if late { &deadline } else { reason });
                 // We may have become the last owner.
                 sequence.run(|| drop(child));
                 if let Some(released) = set {

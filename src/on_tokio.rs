@@ -34,8 +34,9 @@ use crate::sync::resume;
 
 /// Spawns a future onto the current runtime of tokio, to be run by any of its threads.
 ///
-/// It starts at once, unlike a plain task of a group, and does not count for a limit before it is
-/// given to the group.
+/// It starts at once, unlike a plain task of a group, and the limit of a group that it is given to
+/// does not hold it back. Where it should, spawn it from a task:
+/// `group.spawn(async { on_tokio::spawn(work).await })`.
 ///
 /// # Panics
 ///
@@ -80,8 +81,9 @@ where
 
 /// A task on tokio's threads, as a future that gives its output.
 ///
-/// Dropping it aborts the task: a future is dropped at its next `await`, and a blocking function
-/// that has not started never will. One that has started cannot be stopped, and runs on.
+/// Dropping it aborts the task, and does not wait for that: a future is dropped at its next
+/// `await`, and a blocking function that has not started never will. One that has started cannot
+/// be stopped, and runs on.
 ///
 /// # Panics
 ///

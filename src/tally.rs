@@ -24,11 +24,20 @@ pub(crate) struct Tally {
     background: AtomicUsize,
     /// The task that has just ended has no outcome. Set by the task, in its poll, and taken by
     /// the owner as soon as that returns.
-    silent: AtomicBool,
+    silence: AtomicUsize,
     /// There is something in `aborted`.
     aborting: AtomicBool,
     notes: Lock<Notes>,
     parent: Arc<Parent>,
+}
+
+/// Why a task that has ended has no outcome.
+#[derive(Clone, Copy)]
+pub(crate) enum Silence {
+    /// It has one.
+    Broken,
+    Background,
+    Aborted,
 }
 
 #[derive(Default)]
@@ -48,7 +57,7 @@ impl Tally {
             uncounted: AtomicUsize::new(0),
             uncounted_running: AtomicUsize::new(0),
             background: AtomicUsize::new(0),
-            silent: AtomicBool::new(false),
+            silence: AtomicUsize::new(Silence::Broken as usize),
             aborting: AtomicBool::new(false),
             notes: Lock::new(Notes::default()),
             parent,
@@ -81,17 +90,22 @@ impl Tally {
     }
 
     /// Says that the task that is just ending has no outcome.
-    pub(crate) fn silence(&self) {
-        self.silent.store(true, Relaxed);
+    pub(crate) fn silence(&self, why: Silence) {
+        self.silence.store(why as usize, Relaxed);
+    }
+
+    pub(crate) fn is_silent(&self, why: Silence) -> bool {
+        self.silence.load(Relaxed) == why as usize
     }
 
     /// Whether the task that has just ended has no outcome.
     #[inline]
     pub(crate) fn take_silence(&self) -> bool {
-        self.silent.load(Relaxed) && {
-            self.silent.store(false, Relaxed);
-            true
+        let silent = !self.is_silent(Silence::Broken);
+        if silent {
+            self.silence(Silence::Broken);
         }
+        silent
     }
 
     /// Asks the owner to drop a task.
@@ -192,7 +206,7 @@ impl Note {
     /// is not.
     pub(crate) fn end(&mut self, succeeded: bool) {
         if succeeded && self.kind == Kind::Background {
-            self.tally.silence();
+            self.tally.silence(Silence::Background);
         }
         self.leave();
     }

@@ -1,7 +1,6 @@
 //! Without the feature `tracing`: nothing.
 
-use core::fmt::Display;
-
+use crate::error::Cancelled;
 use crate::sync::Arc;
 use crate::tally::Tally;
 
@@ -15,7 +14,7 @@ impl Group {
 
     pub(crate) fn spawned(self, _index: usize) {}
 
-    pub(crate) fn cancelled(self, _reason: &impl Display) {}
+    pub(crate) fn cancelled(self, _reason: &Cancelled) {}
 
     pub(crate) fn grace_over(self) {}
 }

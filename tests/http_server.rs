@@ -1,5 +1,5 @@
-//! What `examples/http_server.rs` promises, asked of the real binary over real sockets and with
-//! real signals.
+//! What `examples/http_server.rs` promises, and `examples/http_axum.rs` as well, asked of the real
+//! binaries over real sockets and with real signals.
 #![cfg(unix)]
 
 #[path = "support/example.rs"]
@@ -56,6 +56,8 @@ macro_rules! against {
 }
 
 against!(http_server);
+#[cfg(feature = "tokio")]
+against!(http_axum);
 
 const GRACE: Duration = Duration::from_secs(3);
 /// Well under the grace, with room for a busy machine.

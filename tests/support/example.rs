@@ -1,4 +1,5 @@
 //! Runs an example as a process of its own.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,7 +14,22 @@ use std::time::{Duration, Instant};
 /// Long enough for a machine that is busy with other things. Nothing here should ever take so long.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binary of an example, up to date: `cargo test --test ..` builds no examples.
+/// The features that this test was built with.
+const FEATURES: &[&str] = &[
+    #[cfg(feature = "std")]
+    "std",
+    #[cfg(feature = "critical-section")]
+    "critical-section",
+    #[cfg(feature = "time")]
+    "time",
+    #[cfg(feature = "tokio")]
+    "tokio",
+    #[cfg(feature = "tracing")]
+    "tracing",
+];
+
+/// The binary of an example, up to date: `cargo test --test ..` builds no examples. It has the
+/// features of this test, so that there is nothing to build again after a plain `cargo test`.
 pub(crate) fn binary(example: &str) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
 
@@ -28,6 +44,7 @@ pub(crate) fn binary(example: &str) -> PathBuf {
     let status = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args(["build", "--quiet", "--example", example])
+        .args(["--no-default-features", "--features", &FEATURES.join(",")])
         .args([
             "--profile",
             if profile.ends_with("debug") {
