@@ -93,9 +93,13 @@ mod imp {
     /// A value that is set once and then read without a lock. `set` is called under a lock.
     pub(crate) struct SetOnce<T> {
         value: OnceLock<T>,
-        /// Shows loom what `value` does inside: a load, and a store that releases.
+        /// Shows loom what `value` does inside: a load that acquires, a store that releases.
         #[cfg(errgroup_loom)]
         is_set: super::atomic::AtomicBool,
+        /// Orders nothing. Of those who loaded before a store loom remembers the last alone, and
+        /// if that is the storing thread, tries no other order; of changes it forgets none.
+        #[cfg(errgroup_loom)]
+        touched: super::atomic::AtomicBool,
     }
 
     #[cfg(not(errgroup_loom))]
@@ -120,17 +124,24 @@ mod imp {
             SetOnce {
                 value: OnceLock::new(),
                 is_set: super::atomic::AtomicBool::new(false),
+                touched: super::atomic::AtomicBool::new(false),
             }
         }
 
         pub(crate) fn get(&self) -> Option<&T> {
+            self.touch();
             let is_set = self.is_set.load(super::atomic::Ordering::Acquire);
             is_set.then(|| self.value.get()).flatten()
         }
 
         pub(crate) fn set(&self, value: T) {
             _ = self.value.set(value);
+            self.touch();
             self.is_set.store(true, super::atomic::Ordering::Release);
+        }
+
+        fn touch(&self) {
+            self.touched.swap(true, super::atomic::Ordering::Relaxed);
         }
     }
 
