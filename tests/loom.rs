@@ -226,7 +226,7 @@ fn two_tasks_of_a_chunk_are_woken_by_one_thread() {
 
 #[test]
 fn two_tasks_of_a_chunk_are_woken_by_two_threads() {
-    model(2, || {
+    model(3, || {
         let cells = [Arc::new(Cell::default()), Arc::new(Cell::default())];
         let (group, wakers) = pair(&cells);
         let mut others = Vec::new();
@@ -272,7 +272,7 @@ fn a_late_wake_of_a_task_that_is_done_takes_nothing_from_the_next_one_in_its_slo
 
 #[test]
 fn a_wake_through_a_nested_group_reaches_the_root() {
-    model(2, || {
+    model(3, || {
         let cell = Arc::new(Cell::default());
         let mut inner = Group::new();
         let theirs = cell.clone();
@@ -345,7 +345,7 @@ fn what_drives_a_group_is_polled_after_its_wake() {
 
 #[test]
 fn a_task_and_what_drives_its_group_are_woken_by_two_threads() {
-    model(2, || {
+    model(3, || {
         let (of_task, beside) = (Arc::new(Cell::default()), Arc::new(Cell::default()));
         let (first, second) = (of_task.clone(), beside.clone());
         let done = Arc::new(Event::default());
@@ -428,7 +428,7 @@ fn a_task_that_is_spawned_at_the_end_runs_or_is_refused() {
 
 #[test]
 fn two_threads_spawn_and_every_task_runs_or_is_refused() {
-    model(2, || {
+    model(3, || {
         let (ran, dropped) = (Arc::new(Count::new(0)), Arc::new(Count::new(0)));
         let mut group = ErrGroup::<usize, ()>::new();
         group.spawn(async { Ok(0) });
@@ -473,7 +473,7 @@ fn try_spawn_takes_one_of_two_at_a_limit_of_one() {
 
 #[test]
 fn try_spawn_keeps_to_the_limit_while_tasks_end() {
-    model(2, || {
+    model(3, || {
         let (taken, ended) = (Arc::new(Count::new(0)), Arc::new(Count::new(0)));
         let mut group = Group::new().limit(1);
         let others = [group.spawner(), group.spawner()].map(|spawner| {
@@ -542,7 +542,7 @@ fn who_waits_for_room_is_woken_when_the_group_fails_or_is_dropped() {
 
 #[test]
 fn who_waits_for_room_is_woken_when_the_limit_is_raised() {
-    model(2, || {
+    model(3, || {
         let mut group = Group::new().limit(1);
         group.spawn(std::future::pending());
         let (waiting, raising) = (group.spawner(), group.spawner());
@@ -650,7 +650,7 @@ fn who_sees_a_context_cancelled_sees_what_came_before() {
 
 #[test]
 fn a_cancel_reaches_who_waits_far_below() {
-    model(2, || {
+    model(3, || {
         let root = CancelContext::new();
         let leaf = root.child().child();
         let other = thread::spawn(move || assert!(root.cancel_with("root")));
@@ -678,7 +678,7 @@ fn a_cancel_reaches_two_who_link_the_same_path_at_once() {
 
 #[test]
 fn two_cancels_on_one_path_are_seen_in_one_order_by_all() {
-    model(2, || {
+    model(3, || {
         let root = CancelContext::new();
         let child = root.child();
         let grandchild = child.child();
@@ -786,7 +786,7 @@ fn a_waiter_that_is_dropped_during_the_cancel_harms_no_other() {
 
 #[test]
 fn a_child_that_is_dropped_during_the_cancel_harms_no_other() {
-    model(2, || {
+    model(3, || {
         let root = CancelContext::new();
         let (first, second) = (root.child(), root.child());
         let mut waiting = first.cancelled();
@@ -815,7 +815,7 @@ impl From<Cancelled> for Failed {
 
 #[test]
 fn a_cancel_from_outside_begins_the_grace_of_a_parked_group() {
-    model(2, || {
+    model(3, || {
         let parent = CancelContext::new();
         let (_, mut group) = ErrGroup::<(), Failed>::with_grace(&parent, || std::future::ready(()));
         group.spawn(std::future::pending());
@@ -841,7 +841,7 @@ fn permits_that_are_given_back_reach_who_just_begins_to_wait() {
 
 #[test]
 fn a_permit_hands_on_what_was_written_under_it() {
-    model(2, || {
+    model(3, || {
         let semaphore = Arc::new(Semaphore::new(1));
         let data = Arc::new(AtomicUsize::new(0));
         let step = |semaphore: &Semaphore, data: &AtomicUsize| {
@@ -861,7 +861,7 @@ fn a_permit_hands_on_what_was_written_under_it() {
 
 #[test]
 fn two_who_wait_share_what_two_give_back() {
-    model(2, || {
+    model(3, || {
         let semaphore = Arc::new(Semaphore::new(3));
         let (one, two) = (
             semaphore.try_acquire_owned(1).unwrap(),
@@ -885,7 +885,7 @@ fn two_who_wait_share_what_two_give_back() {
 
 #[test]
 fn who_is_dropped_with_a_grant_or_without_lets_the_next_one_go() {
-    model(2, || {
+    model(3, || {
         let semaphore = Arc::new(Semaphore::new(1));
         let permit = semaphore.try_acquire_owned(1).unwrap();
         let mut first = semaphore.acquire_owned(1);
@@ -902,7 +902,7 @@ fn who_is_dropped_with_a_grant_or_without_lets_the_next_one_go() {
 
 #[test]
 fn who_wanted_much_and_is_dropped_lets_the_next_one_go() {
-    model(2, || {
+    model(3, || {
         let semaphore = Arc::new(Semaphore::new(2));
         let _held = semaphore.try_acquire(1).unwrap();
         let mut first = semaphore.acquire_owned(2);
@@ -916,7 +916,7 @@ fn who_wanted_much_and_is_dropped_lets_the_next_one_go() {
 
 #[test]
 fn try_acquire_makes_and_loses_no_permits() {
-    model(2, || {
+    model(3, || {
         let semaphore = Arc::new(Semaphore::new(1));
         let permit = semaphore.try_acquire_owned(1).unwrap();
         let inside = Arc::new(Count::new(1));
