@@ -219,8 +219,10 @@ impl<F> Inbox<F> {
     }
 
     fn readiness(&self) -> Option<bool> {
+        // In this order: who sees that the tasks of a group are gone sees why.
+        let has_room = self.has_room();
         match self.gate() {
-            Gate::Open => self.has_room().then_some(true),
+            Gate::Open => has_room.then_some(true),
             Gate::Paused => None,
             Gate::Refusing | Gate::Closed => Some(false),
         }
