@@ -2,7 +2,6 @@
 #![cfg(unix)]
 
 #[path = "support/example.rs"]
-#[allow(dead_code)]
 mod example;
 
 use std::fs;
