@@ -4,10 +4,9 @@
 //! RUSTFLAGS="--cfg errgroup_loom" cargo test --release --test loom
 //! ```
 //!
-//! All atomics and locks of this crate go through loom (see `src/sync.rs`). The `AtomicWaker` and
-//! the `FuturesUnordered` of futures use core's atomics: loom runs each of their operations as one
-//! step, and what they order it does not know. That hides no order of ours, and a model that needs
-//! theirs to pass would fail here, not pass.
+//! All atomics and locks of this crate, and its `AtomicWaker`s, go through loom (see `src/sync.rs`).
+//! Inside of the `FuturesUnordered` of futures are core's atomics: loom runs each operation on it
+//! as one step, together with what comes before. Whether that set is right is its own affair.
 //!
 //! A wake that is lost leaves a thread that waits for ever, which loom reports as a deadlock. What
 //! a thread hands to a task goes through `Relaxed` cells, so that only the wake can order it.
@@ -637,6 +636,22 @@ fn a_task_that_is_aborted_while_the_group_parks_is_dropped() {
             .spawner()
             .spawn_with_handle(std::future::pending::<Result<(), ()>>());
         assert!(poll_once(&mut group).is_pending());
+        let other = thread::spawn(move || {
+            handle.abort();
+            assert_eq!(block_on(handle).unwrap_err().kind(), CancelKind::Cancelled);
+        });
+        block_on(group).unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_task_that_is_aborted_before_or_while_it_starts_is_dropped() {
+    model(3, || {
+        let group = Group::new();
+        let handle = group
+            .spawner()
+            .spawn_with_handle(std::future::pending::<Result<(), ()>>());
         let other = thread::spawn(move || {
             handle.abort();
             assert_eq!(block_on(handle).unwrap_err().kind(), CancelKind::Cancelled);
