@@ -7,14 +7,13 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use futures::future::FusedFuture;
-use futures::task::AtomicWaker;
 use pin_project_lite::pin_project;
 
 use crate::error::{CancelKind, Cancelled, StartError};
 use crate::panic::wake_all;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Arc, Lock};
+use crate::sync::{Arc, AtomicWaker, Lock};
 use crate::tally::{Note, Silence, Tally};
 
 /// The value of one task of a group, to be awaited.

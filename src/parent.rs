@@ -3,11 +3,9 @@
 use alloc::task::Wake;
 use core::task::Waker;
 
-use futures::task::AtomicWaker;
-
-use crate::sync::Arc;
 use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::sync::{Arc, AtomicWaker};
 
 /// Whoever has the group is running, or will come back without being woken.
 const AWAKE: usize = 0;

@@ -14,6 +14,44 @@ pub(crate) use core::sync::atomic;
 #[cfg(errgroup_loom)]
 pub(crate) use loom::sync::atomic;
 
+#[cfg(errgroup_loom)]
+pub(crate) use self::model::AtomicWaker;
+#[cfg(not(errgroup_loom))]
+pub(crate) use futures::task::AtomicWaker;
+
+/// What only loom needs.
+#[cfg(errgroup_loom)]
+mod model {
+    use core::task::Waker;
+
+    use super::Lock;
+
+    /// Promises what that of futures does, whose steps loom would not see.
+    pub(crate) struct AtomicWaker(Lock<Option<Waker>>);
+
+    impl AtomicWaker {
+        pub(crate) fn new() -> Self {
+            AtomicWaker(Lock::new(None))
+        }
+
+        pub(crate) fn register(&self, waker: &Waker) {
+            let waker = waker.clone();
+            let old = self.0.with(|place| place.replace(waker));
+            drop(old);
+        }
+
+        pub(crate) fn take(&self) -> Option<Waker> {
+            self.0.with(Option::take)
+        }
+
+        pub(crate) fn wake(&self) {
+            if let Some(waker) = self.take() {
+                waker.wake();
+            }
+        }
+    }
+}
+
 /// Items that exist only with the feature `std`.
 macro_rules! std_only {
     ($($item:item)*) => {

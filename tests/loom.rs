@@ -4,10 +4,9 @@
 //! RUSTFLAGS="--cfg errgroup_loom" cargo test --release --test loom
 //! ```
 //!
-//! All atomics and locks of this crate go through loom (see `src/sync.rs`). The `AtomicWaker` and
-//! the `FuturesUnordered` of futures use core's atomics: loom runs each of their operations as one
-//! step, and what they order it does not know. That hides no order of ours, and a model that needs
-//! theirs to pass would fail here, not pass.
+//! All atomics and locks of this crate, and its `AtomicWaker`s, go through loom (see `src/sync.rs`).
+//! Inside of the `FuturesUnordered` of futures are core's atomics: loom runs each operation on it
+//! as one step, together with what comes before. Whether that set is right is its own affair.
 //!
 //! A wake that is lost leaves a thread that waits for ever, which loom reports as a deadlock. What
 //! a thread hands to a task goes through `Relaxed` cells, so that only the wake can order it.
@@ -225,6 +224,23 @@ fn two_tasks_of_a_chunk_are_woken_by_one_thread() {
 }
 
 #[test]
+fn a_task_that_is_done_when_it_is_woken_takes_no_wake_of_another_along() {
+    model(3, || {
+        let cells = [Arc::new(Cell::default()), Arc::new(Cell::default())];
+        let (group, wakers) = pair(&cells);
+        let other = thread::spawn(move || {
+            cells[0].value.store(1, Relaxed);
+            wakers[0].wake_by_ref();
+            wakers[0].wake_by_ref();
+            cells[1].value.store(1, Relaxed);
+            wakers[1].wake_by_ref();
+        });
+        block_on(group).unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
 fn two_tasks_of_a_chunk_are_woken_by_two_threads() {
     model(3, || {
         let cells = [Arc::new(Cell::default()), Arc::new(Cell::default())];
@@ -388,6 +404,29 @@ fn a_task_that_is_spawned_while_the_group_parks_runs() {
         });
         let spawner = group.spawner();
         let other = thread::spawn(move || {
+            spawner.spawn(async move {
+                event.set();
+                Ok(())
+            });
+        });
+        block_on(group).unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_task_that_is_spawned_while_the_group_takes_another_runs() {
+    model(3, || {
+        let event = Arc::new(Event::default());
+        let theirs = event.clone();
+        let mut group = Group::new();
+        group.spawn(async move {
+            theirs.wait().await;
+            Ok(())
+        });
+        let spawner = group.spawner();
+        let other = thread::spawn(move || {
+            spawner.spawn(async { Ok(()) });
             spawner.spawn(async move {
                 event.set();
                 Ok(())
@@ -597,6 +636,22 @@ fn a_task_that_is_aborted_while_the_group_parks_is_dropped() {
             .spawner()
             .spawn_with_handle(std::future::pending::<Result<(), ()>>());
         assert!(poll_once(&mut group).is_pending());
+        let other = thread::spawn(move || {
+            handle.abort();
+            assert_eq!(block_on(handle).unwrap_err().kind(), CancelKind::Cancelled);
+        });
+        block_on(group).unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_task_that_is_aborted_before_or_while_it_starts_is_dropped() {
+    model(3, || {
+        let group = Group::new();
+        let handle = group
+            .spawner()
+            .spawn_with_handle(std::future::pending::<Result<(), ()>>());
         let other = thread::spawn(move || {
             handle.abort();
             assert_eq!(block_on(handle).unwrap_err().kind(), CancelKind::Cancelled);
@@ -856,6 +911,31 @@ fn a_permit_hands_on_what_was_written_under_it() {
         step(&semaphore, &data);
         assert_eq!(data.load(Relaxed), 3);
         assert_eq!(semaphore.available(), 1);
+    });
+}
+
+#[test]
+fn a_grant_hands_on_what_was_written_under_permits_that_another_granted() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let data = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let permits = [0, 1].map(|_| semaphore.try_acquire_owned(1).unwrap());
+        let mut waiting = semaphore.acquire(2);
+        assert!(poll_once(&mut waiting).is_pending());
+        let mut others = Vec::new();
+        for (index, permit) in permits.into_iter().enumerate() {
+            let data = data.clone();
+            others.push(thread::spawn(move || {
+                data[index].store(1, Relaxed);
+                drop(permit);
+            }));
+        }
+        let permit = block_on(waiting).unwrap();
+        assert_eq!(data[0].load(Relaxed), 1);
+        assert_eq!(data[1].load(Relaxed), 1);
+        join(others);
+        drop(permit);
+        assert_eq!(semaphore.available(), 2);
     });
 }
 
