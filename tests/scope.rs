@@ -610,7 +610,6 @@ fn a_body_that_spawns_whenever_it_is_polled_does_not_keep_tasks_out() {
 fn one_wake_of_a_leaf_polls_each_of_the_nested_scopes_once() {
     const DEPTH: usize = 30;
     fn nest<'a>(
-        depth: usize,
         leaf: &'a Probe<Unit>,
         polls: &'a [AtomicUsize],
     ) -> Pin<Box<dyn Future<Output = Unit> + Send + 'a>> {
@@ -619,7 +618,7 @@ fn one_wake_of_a_leaf_polls_each_of_the_nested_scopes_once() {
         };
         Box::pin(scope(async move |s: ErrSpawner<'a, (), &'static str>| {
             s.spawn(pending());
-            let mut inner = nest(depth + 1, leaf, rest);
+            let mut inner = nest(leaf, rest);
             poll_fn(|cx| {
                 mine.fetch_add(1, SeqCst);
                 inner.poll_unpin(cx)
@@ -631,7 +630,7 @@ fn one_wake_of_a_leaf_polls_each_of_the_nested_scopes_once() {
     let root = Root::new();
     let leaf = Probe::<Unit>::new();
     let polls: Vec<_> = (0..DEPTH).map(|_| AtomicUsize::new(0)).collect();
-    let mut scope = nest(0, &leaf, &polls);
+    let mut scope = nest(&leaf, &polls);
     assert!(root.poll(&mut scope).is_pending());
     assert_eq!(root.wakes(), 0);
     for round in 2..5 {
