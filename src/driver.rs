@@ -6,15 +6,17 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
+use crate::aim::{Aim, End, Until};
 use crate::beside::{Alone, Beside, Turn};
+use crate::context::CancelContext;
 use crate::engine::Engine;
 use crate::error::{BoxError, CancelKind, Cancelled};
-use crate::graceful::{Graceful, Over};
+use crate::graceful::{Grace, Graceful, Over};
 use crate::inbox::{Gate, Inbox, Queue, Queued, Refused};
 use crate::outcomes::Outcomes;
 use crate::panic::Sequence;
 use crate::parent::Latch;
-use crate::sync::{Arc, Payload, catch, resume};
+use crate::sync::{Arc, Payload, catch};
 use crate::tasks::Done;
 
 /// The state of a group that only its owner touches.
@@ -40,90 +42,6 @@ pub(crate) struct Driver<T, E, F, G> {
 
 /// The index that the body of a scope has, which is no task.
 const BODY: usize = usize::MAX;
-
-/// What a group is driven for.
-#[derive(Clone, Copy)]
-pub(crate) struct Aim {
-    /// An error is a failure.
-    fails: bool,
-    /// Values are kept.
-    keeps: bool,
-    /// An error cancels the context of a graceful group.
-    cancels: bool,
-    /// The group is closed when it is done.
-    closes: bool,
-    until: Until,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Until {
-    Done,
-    Success,
-    /// What is polled beside the group is ready.
-    Beside,
-    Room,
-    Failure,
-}
-
-impl Aim {
-    const DONE: Aim = Aim {
-        fails: true,
-        keeps: false,
-        cancels: true,
-        closes: false,
-        until: Until::Done,
-    };
-    pub(crate) const AWAIT: Aim = Aim::DONE;
-    pub(crate) const COLLECT: Aim = Aim {
-        keeps: true,
-        closes: true,
-        ..Aim::DONE
-    };
-    /// For `wait_all` and `settle`.
-    pub(crate) const ALL: Aim = Aim {
-        fails: false,
-        ..Aim::COLLECT
-    };
-    pub(crate) const FIRST_OK: Aim = Aim {
-        cancels: false,
-        until: Until::Success,
-        ..Aim::ALL
-    };
-    pub(crate) const READY: Aim = Aim {
-        keeps: true,
-        until: Until::Room,
-        ..Aim::DONE
-    };
-    pub(crate) const DRIVE: Aim = Aim {
-        until: Until::Failure,
-        ..Aim::READY
-    };
-    /// While the body of a scope is running.
-    pub(crate) const SCOPE: Aim = Aim {
-        until: Until::Beside,
-        ..Aim::DONE
-    };
-    /// When it has ended.
-    pub(crate) const END_OF_SCOPE: Aim = Aim {
-        closes: true,
-        ..Aim::DONE
-    };
-}
-
-/// Why driving a group came to an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It has failed.
-    Failed,
-    /// Nothing is running or queued.
-    Done,
-    /// There is room for a task.
-    Room,
-    /// A task succeeded; its value is kept.
-    Success,
-    /// What is polled beside the group is ready.
-    Beside,
-}
 
 /// What the next step of a poll was.
 enum Step<T, E> {
@@ -157,8 +75,9 @@ where
         }
     }
 
-    pub(crate) fn make_graceful(&mut self, graceful: Graceful<E, G>) {
-        self.graceful = Some(graceful);
+    pub(crate) fn make_graceful(&mut self, context: CancelContext, grace: Option<Grace<E, G>>) {
+        let group = self.inbox.group();
+        self.graceful = Some(Graceful::new(context, grace, group));
     }
 
     /// The indices of the tasks that are running, in order.
@@ -178,14 +97,14 @@ where
         Arc::new(Latch::new(self.engine.parent().clone()))
     }
 
-    pub(crate) fn push(&mut self, task: F) -> Result<(), F> {
-        self.inbox.push_own(&mut self.queue, task)
+    pub(crate) fn push<B>(&mut self, task: B, erase: impl FnOnce(B, usize) -> F) -> Result<(), B> {
+        self.inbox.push_own(&mut self.queue, task, erase)
     }
 
     pub(crate) fn try_push<B>(
         &mut self,
         task: B,
-        erase: impl FnOnce(B) -> F,
+        erase: impl FnOnce(B, usize) -> F,
     ) -> Result<(), (B, Refused)> {
         self.inbox.try_push_own(&mut self.queue, task, erase)
     }
@@ -203,9 +122,7 @@ where
         beside: &mut impl Beside<E>,
     ) -> Poll<End> {
         self.has_body = beside.is_body();
-        let poll = self.poll_aim(cx, aim, beside);
-        self.inbox.notice_room();
-        poll
+        Polling(self).0.poll_aim(cx, aim, beside)
     }
 
     fn poll_aim(
@@ -214,6 +131,7 @@ where
         mut aim: Aim,
         beside: &mut impl Beside<E>,
     ) -> Poll<End> {
+        self.poll_graceful(cx);
         if let Some(end) = self.met(aim) {
             return Poll::Ready(end);
         }
@@ -294,12 +212,11 @@ where
 
     /// The next outcome, kept or new; `None` if there is nothing running or queued.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
-        let poll = self.poll_outcome(cx);
-        self.inbox.notice_room();
-        poll
+        Polling(self).0.poll_outcome(cx)
     }
 
     fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
+        self.poll_graceful(cx);
         if let Some(outcome) = self.pop_kept() {
             return Poll::Ready(Some(outcome));
         }
@@ -339,7 +256,7 @@ where
     pub(crate) fn take_result(&mut self) -> Result<(), E> {
         self.kept.drop_values();
         let failure = self.kept.pop_error();
-        self.kept = Outcomes::default();
+        drop(mem::take(&mut self.kept));
         self.hand_over();
         failure.map_or(Ok(()), Err)
     }
@@ -355,7 +272,6 @@ where
 
     /// Begins a poll. False if it has to end at once.
     fn enter(&mut self, cx: &mut Context<'_>) -> bool {
-        self.poll_graceful(cx);
         let entered = self.engine.enter(cx);
         self.look();
         entered
@@ -373,8 +289,9 @@ where
 
     /// Looks at what others have sent.
     fn look(&mut self) {
-        self.inbox.collect(&mut self.queue);
+        // First: who aborts a task has spawned it before, so that it is among the mail.
         let aborted = self.inbox.tally().take_aborted();
+        self.inbox.collect(&mut self.queue);
         if !aborted.is_empty() {
             // Those that are running were woken, and end by themselves.
             let tasks = self.queue.take(&aborted);
@@ -386,15 +303,21 @@ where
     }
 
     fn step(&mut self) -> Step<T, E> {
-        if let Some((index, outcome)) = self.late.take() {
-            return Step::Outcome(index, outcome);
+        if self.late.is_some() {
+            if let Some((index, outcome)) = self.late.take() {
+                return Step::Outcome(index, outcome);
+            }
         }
         loop {
-            let done = self.poll_woken();
-            if let Some(outcome) = done.and_then(|done| self.finished(done)) {
-                return outcome;
+            if self.engine.is_ready() {
+                if let Some(done) = self.poll_woken() {
+                    match self.finished(done) {
+                        Some(outcome) => return outcome,
+                        None => continue,
+                    }
+                }
             }
-            if !self.is_startable() || !self.engine.has_budget() {
+            if !self.engine.has_budget() || !self.is_startable() {
                 break;
             }
             let done = self.start();
@@ -410,11 +333,14 @@ where
     }
 
     fn is_startable(&self) -> bool {
-        let room = || {
-            let limit = self.inbox.limit();
-            self.engine.len() < limit.saturating_add(self.inbox.tally().uncounted())
-        };
-        !self.queue.express.is_empty() || (!self.queue.regular.is_empty() && room())
+        !self.queue.express.is_empty() || (!self.queue.regular.is_empty() && self.has_slot())
+    }
+
+    /// Whether the limit allows for one more regular task to run.
+    fn has_slot(&self) -> bool {
+        let limit = self.inbox.limit();
+        let running = self.engine.len();
+        running < limit || running.saturating_sub(self.inbox.tally().uncounted_running()) < limit
     }
 
     fn poll_woken(&mut self) -> Option<Done<F>> {
@@ -431,11 +357,15 @@ where
         })
     }
 
-    /// Starts the first queued task.
+    /// Starts the first queued task, of those that may start.
+    #[inline]
     fn start(&mut self) -> Option<Done<F>> {
-        let express = self.queue.express.pop_front();
-        let next = express.or_else(|| self.queue.regular.pop_front());
-        let Queued { index, task } = next?;
+        let first = if self.queue.express.is_empty() {
+            self.queue.regular.pop_front()
+        } else {
+            self.pop_express()
+        };
+        let Queued { index, task } = first?;
         let catch = self.catch;
         let inbox = &*self.inbox;
         inbox.started();
@@ -449,20 +379,39 @@ where
         done
     }
 
+    #[cold]
+    fn pop_express(&mut self) -> Option<Queued<F>> {
+        let slot = self.has_slot();
+        let Queue { regular, express } = &mut self.queue;
+        match (express.front(), regular.front()) {
+            (Some(first), Some(other)) if slot && other.index < first.index => regular.pop_front(),
+            _ => express.pop_front(),
+        }
+    }
+
     /// Drops a task that is done. If that panics, its outcome is not lost.
+    #[inline]
     fn finished(&mut self, done: Done<F>) -> Option<Step<T, E>> {
         let Done {
             index,
             output,
             task,
         } = done;
+        // Only success can be silent.
         let silent = self.inbox.tally().take_silence();
-        let outcome = match (catch(|| drop(task)), self.catch) {
-            (Ok(()), _) => output,
-            (Err(payload), Some(convert)) => Err(convert(payload)),
-            (Err(payload), None) => {
-                self.late = Some((index, output));
-                resume(payload)
+        let outcome = match self.catch {
+            Some(convert) => match catch(|| drop(task)) {
+                Ok(()) => output,
+                // What came first stays the root cause.
+                Err(payload) => output.and_then(|_| Err(convert(payload))),
+            },
+            None => {
+                let mut late = Late {
+                    place: &mut self.late,
+                    outcome: (!silent).then_some((index, output)),
+                };
+                drop(task);
+                late.outcome.take()?.1
             }
         };
         (!silent || outcome.is_err()).then_some(Step::Outcome(index, outcome))
@@ -478,14 +427,14 @@ where
         let fails = aim.fails && !self.keep_going;
         self.failed |= fails;
         let mut sequence = Sequence::default();
+        let cancels = aim.cancels && self.graceful.as_ref().is_some_and(Graceful::is_live);
         let mut why = Cancelled::new(CancelKind::TaskFailed, None);
         if let Some(graceful) = &mut self.graceful {
-            if aim.cancels {
-                let cause = self.cause_from.zip(self.kept.last_error());
-                sequence.run(|| {
-                    let cause = cause.map(|(cause_from, error)| cause_from(error));
-                    graceful.cancel(CancelKind::TaskFailed, cause);
-                });
+            if cancels {
+                let cause_from = self.cause_from.zip(self.kept.last_error());
+                let mut cause = None;
+                sequence.run(|| cause = cause_from.map(|(cause_from, error)| cause_from(error)));
+                sequence.run(|| graceful.cancel(CancelKind::TaskFailed, cause));
             }
             why = graceful.reason().unwrap_or(why);
         }
@@ -498,10 +447,14 @@ where
             }
         }
         sequence.finish();
-        self.poll_graceful(cx);
+        if cancels {
+            // The grace begins in this poll.
+            self.poll_graceful(cx);
+        }
     }
 
     /// Polls the context and the grace.
+    #[inline]
     fn poll_graceful(&mut self, cx: &mut Context<'_>) {
         if let Some(graceful) = &mut self.graceful {
             if let Some(over) = graceful.poll(cx) {
@@ -510,28 +463,37 @@ where
         }
     }
 
+    /// Whether there is room for a task, and nothing that would have to be looked at first.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.failed
+            && self.graceful.is_none()
+            && self.inbox.has_room()
+            && self.inbox.gate() == Gate::Open
+    }
+
     /// Drops what is left when the grace is over.
+    #[cold]
     fn grace_over(&mut self, over: &Over<E>) {
+        self.inbox.group().grace_over();
+        self.failed = true;
+        self.cut = true;
+        self.inbox.tally().set_why(Some(over.reason().clone()));
         let mut refused = self.inbox.turn(Gate::Refusing);
         self.queue.append(&mut refused);
         let mut indices: Vec<_> = self.running();
         indices.extend(self.queued());
+        indices.retain(|&index| !self.inbox.tally().is_background(index));
         indices.sort_unstable();
+        indices.extend(self.has_body.then_some(BODY));
+        let mut sequence = Sequence::default();
         for index in indices {
-            if !self.inbox.tally().is_background(index) {
-                self.kept.push_error(index, over.error());
-            }
+            sequence.run(|| self.kept.push_error(index, over.error()));
         }
-        if self.has_body {
-            self.kept.push_error(BODY, over.error());
-        }
-        self.failed = true;
-        self.cut = true;
-        self.inbox.tally().set_why(Some(over.reason().clone()));
-        self.drop_tasks(Gate::Refusing);
+        sequence.run(|| self.drop_tasks(Gate::Refusing));
+        sequence.finish();
     }
 
-    /// Drops every task, while the group refuses new ones.
+    /// Drops every task. The gate is closed to new ones before, and stays so.
     fn drop_tasks(&mut self, gate: Gate) {
         let refused = self.inbox.turn(gate);
         let queue = mem::replace(&mut self.queue, Queue::new());
@@ -562,25 +524,28 @@ where
         let tally = self.inbox.tally().clone();
         let why = tally.set_why(Some(Cancelled::new(CancelKind::Cancelled, None)));
         let mut sequence = Sequence::default();
-        sequence.run(|| self.drop_tasks(Gate::Refusing));
+        sequence.run(|| self.drop_tasks(Gate::Paused));
         tally.set_why(why);
         self.inbox.turn(before);
-        self.engine.parent().wake_if_parked();
+        sequence.run(|| self.inbox.notice_room());
+        sequence.run(|| self.engine.parent().wake_if_parked());
         sequence.finish();
     }
 
     /// Ends the group if nothing came in; closes it if it is to be closed.
     fn end(&mut self, close: bool) -> bool {
         let close = close || self.graceful.is_some();
-        if !self.inbox.end(&mut self.queue, close) {
+        let before = self.inbox.gate();
+        // What is left, if anything, is in the background.
+        let left = (self.engine.len() > 0).then_some(Gate::Paused);
+        let gate = if close { Some(Gate::Closed) } else { left };
+        if !self.inbox.end(&mut self.queue, gate) {
             return false;
         }
         let mut sequence = Sequence::default();
         sequence.run(|| self.finish());
-        if self.engine.len() > 0 {
-            // What is left is in the background.
-            let before = self.inbox.gate();
-            sequence.run(|| self.drop_tasks(Gate::Refusing));
+        if left.is_some() {
+            sequence.run(|| self.drop_tasks(Gate::Paused));
             self.inbox.turn(before);
         }
         sequence.finish();
@@ -598,7 +563,38 @@ where
         let mut sequence = Sequence::default();
         sequence.run(|| self.drop_tasks(Gate::Closed));
         sequence.run(|| self.finish());
+        let (late, kept) = (self.late.take(), mem::take(&mut self.kept));
+        sequence.run(|| drop(late));
+        sequence.run(|| drop(kept));
+        let graceful = self.graceful.take();
+        sequence.run(|| drop(graceful));
+        // Wakers of tasks that are kept elsewhere must not keep the parent's alive.
+        let parent = self.engine.parent().take_waker();
+        sequence.run(|| drop(parent));
         sequence.finish();
+    }
+}
+
+/// A poll. However it ends, those who wait for room are told.
+struct Polling<'a, T, E, F, G>(&'a mut Driver<T, E, F, G>);
+
+impl<T, E, F, G> Drop for Polling<'_, T, E, F, G> {
+    fn drop(&mut self) {
+        self.0.inbox.notice_room();
+    }
+}
+
+/// An outcome whose task is being dropped. If that panics, it is kept for the next poll.
+struct Late<'a, T, E> {
+    place: &'a mut Option<(usize, Result<T, E>)>,
+    outcome: Option<(usize, Result<T, E>)>,
+}
+
+impl<T, E> Drop for Late<'_, T, E> {
+    fn drop(&mut self) {
+        if self.outcome.is_some() {
+            *self.place = self.outcome.take();
+        }
     }
 }
 

@@ -87,6 +87,11 @@ impl<F: Future + Unpin> Engine<F> {
         }
     }
 
+    /// Whether a woken task may be waiting to be polled.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.tasks.is_ready()
+    }
+
     pub(crate) fn has_budget(&self) -> bool {
         self.budget > 0
     }
@@ -97,9 +102,6 @@ impl<F: Future + Unpin> Engine<F> {
     where
         P: FnMut(&mut F, &mut Context<'_>) -> Poll<F::Output>,
     {
-        if !self.tasks.is_ready() {
-            return None;
-        }
         let share = if startable {
             self.woken_share.min(self.budget)
         } else {
@@ -154,6 +156,6 @@ impl<F: Future + Unpin> Engine<F> {
 
     /// Takes all tasks out, in no order.
     pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
-        mem::replace(&mut self.tasks, Tasks::new(self.parent.clone())).into_tasks()
+        mem::replace(&mut self.tasks, Tasks::new(self.parent.clone())).take_tasks()
     }
 }

@@ -1,13 +1,11 @@
 //! Every error type of the crate.
 
-use alloc::borrow::Cow;
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 
-use crate::sync::{Arc, Lock, Payload, resume, std_only};
+use crate::sync::{Arc, std_only};
 
 /// A boxed error, as causes are given.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -314,6 +312,11 @@ impl fmt::Display for StartError {
 impl Error for StartError {}
 
 std_only! {
+    use alloc::borrow::Cow;
+    use alloc::string::String;
+
+    use crate::sync::{Lock, Payload, resume};
+
     /// A task that panicked, as the error that [`catch_panics`](crate::Group::catch_panics) makes
     /// of it.
     ///

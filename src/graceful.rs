@@ -8,15 +8,18 @@ use pin_project_lite::pin_project;
 
 use crate::context::{CancelContext, Cancelling};
 use crate::error::{BoxError, CancelKind, Cancelled};
+use crate::panic::Sequence;
+use crate::trace;
 
 /// The context of a graceful group.
 pub(crate) struct Graceful<E, F> {
     context: CancelContext,
-    /// Polls the context; gone once it is cancelled.
+    /// Polls the context; gone once it is known to be cancelled.
     watch: Option<Cancelling>,
     /// Why the context was cancelled, unless because the group was over.
     reason: Option<Cancelled>,
     grace: Option<Grace<E, F>>,
+    group: trace::Group,
 }
 
 /// How long running tasks are waited for after the cancellation.
@@ -43,12 +46,17 @@ impl<E> Over<E> {
 }
 
 impl<E, F: Future + Unpin> Graceful<E, F> {
-    pub(crate) fn new(context: CancelContext, grace: Option<Grace<E, F>>) -> Self {
+    pub(crate) fn new(
+        context: CancelContext,
+        grace: Option<Grace<E, F>>,
+        group: trace::Group,
+    ) -> Self {
         Graceful {
             watch: Some(context.cancelled()),
             context,
             reason: None,
             grace,
+            group,
         }
     }
 
@@ -75,6 +83,11 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
         }
     }
 
+    /// Whether nobody has cancelled the context yet.
+    pub(crate) fn is_live(&self) -> bool {
+        !self.context.is_cancelled()
+    }
+
     /// Why the context was cancelled, unless because the group was over.
     pub(crate) fn reason(&self) -> Option<Cancelled> {
         self.reason.clone()
@@ -82,17 +95,20 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
 
     /// Cancels the context because of what happened in the group.
     pub(crate) fn cancel(&mut self, kind: CancelKind, cause: Option<BoxError>) {
-        // The group knows, and need not be woken for it.
-        self.watch = None;
-        if self.reason.is_none() {
-            self.context.cancel_as(kind, cause);
-            if let Some(reason) = self.context.reason() {
-                self.note(reason);
-            }
+        // Dropped first: the group knows, and need not be woken for it.
+        if self.watch.take().is_none() {
+            return;
         }
+        let mut sequence = Sequence::default();
+        sequence.run(|| _ = self.context.cancel_as(kind, cause));
+        if let Some(reason) = self.context.reason() {
+            self.note(reason);
+        }
+        sequence.finish();
     }
 
     fn note(&mut self, reason: Cancelled) {
+        self.group.cancelled(&reason);
         if reason.kind() != CancelKind::Finished {
             self.reason = Some(reason);
         }

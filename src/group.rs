@@ -12,17 +12,19 @@ use core::task::{Context, Poll, ready};
 use futures::future::FusedFuture;
 use futures::stream::{FusedStream, Stream};
 
+use crate::aim::{Aim, End};
 use crate::beside::{Beside, Body, Companion, Driven};
 use crate::context::CancelContext;
-use crate::driver::{Aim, Driver, End};
+use crate::driver::Driver;
 use crate::error::{Cancelled, Errors, TrySpawnError};
-use crate::graceful::{Grace, Graceful, Lazy};
+use crate::graceful::{Grace, Lazy};
 use crate::inbox::Inbox;
 use crate::kind::{Accepts, Kind, Local, Sending};
 use crate::outcomes::Outcomes;
 use crate::parent::Latch;
-use crate::spawner::{Spawner, try_spawn_with};
+use crate::spawner::{Spawner, erase, try_spawn_with};
 use crate::sync::{Arc, Lock, std_only};
+use crate::trace;
 
 /// A group of tasks that are `Send`; the group is `Send`, too.
 ///
@@ -233,7 +235,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ) -> (CancelContext, Self) {
         let context = parent.child();
         let mut driver = Driver::new();
-        driver.make_graceful(Graceful::new(context.clone(), grace));
+        driver.make_graceful(context.clone(), grace);
         (context, Self::with_driver(driver))
     }
 
@@ -411,9 +413,10 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     pub fn spawn<Fut>(&mut self, fut: Fut)
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, Fut>,
+        K: Accepts<'env, trace::Task<Fut>>,
     {
-        let refused = self.driver().push(K::erase(Box::new(fut)));
+        let task = Box::new(trace::task(fut, self.inbox.group(), self.inbox.tally()));
+        let refused = self.driver().push(task, erase::<K, _>);
         drop(refused);
     }
 
@@ -438,10 +441,11 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     pub fn try_spawn<Fut>(&mut self, fut: Fut) -> Result<(), TrySpawnError<Fut>>
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, Fut>,
+        K: Accepts<'env, trace::Task<Fut>>,
     {
         let Group { driver, inbox, .. } = self;
-        try_spawn_with(inbox, fut, |task| driver.get_mut().try_push(task, K::erase))
+        let driver = driver.get_mut();
+        try_spawn_with(inbox, fut, |task| driver.try_push(task, erase::<K, _>))
     }
 
     /// Makes a spawner, with which tasks can be spawned from elsewhere, also from tasks.
@@ -559,7 +563,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     pub async fn ready(&mut self) -> bool {
         self.terminated = false;
         let driver = self.driver();
-        poll_fn(|cx| driver.poll(cx, Aim::READY)).await == End::Room
+        driver.is_ready() || poll_fn(|cx| driver.poll(cx, Aim::READY)).await == End::Room
     }
 
     /// Drives the group together with any other future, and gives that one's output; `None` if
@@ -866,7 +870,7 @@ impl<T, E, K: Kind> Default for Group<'_, T, E, K> {
 /// Spawns every future.
 impl<'env, T, E, K, Fut> Extend<Fut> for Group<'env, T, E, K>
 where
-    K: Accepts<'env, Fut>,
+    K: Accepts<'env, trace::Task<Fut>>,
     Fut: Future<Output = Result<T, E>>,
 {
     fn extend<I: IntoIterator<Item = Fut>>(&mut self, futures: I) {
@@ -888,7 +892,7 @@ where
 /// ```
 impl<'env, T, E, K, Fut> FromIterator<Fut> for Group<'env, T, E, K>
 where
-    K: Accepts<'env, Fut>,
+    K: Accepts<'env, trace::Task<Fut>>,
     Fut: Future<Output = Result<T, E>>,
 {
     fn from_iter<I: IntoIterator<Item = Fut>>(futures: I) -> Self {

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -11,10 +12,10 @@ use pin_project_lite::pin_project;
 
 use crate::error::{CancelKind, Cancelled, StartError};
 use crate::panic::wake_all;
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::sync::{Arc, Lock};
-use crate::tally::{Note, Tally};
+use crate::tally::{Note, Silence, Tally};
 
 /// The value of one task of a group, to be awaited.
 ///
@@ -90,10 +91,13 @@ impl<U> TaskHandle<U> {
     /// # });
     /// ```
     pub fn abort(&self) {
-        if !self.is_finished() && !self.promise.aborted.swap(true, Release) {
-            self.tally.abort(self.index());
-            self.promise.task.wake();
+        if self.is_finished() || self.promise.aborted.swap(true, AcqRel) {
+            return;
         }
+        if !self.promise.begun.load(Acquire) {
+            self.tally.abort(self.index());
+        }
+        wake_all(self.promise.task.take());
     }
 
     /// Whether the handle would resolve at once: the task has ended, or is gone.
@@ -112,7 +116,7 @@ impl<U> TaskHandle<U> {
     /// # });
     /// ```
     pub fn is_finished(&self) -> bool {
-        self.terminated || self.promise.value.with(|value| value.is_some())
+        self.terminated || self.promise.is_resolved()
     }
 
     /// The index of the task: how many were spawned into the group before it. A task that was
@@ -191,9 +195,9 @@ impl<U> Started<U> {
     /// Says that the task is up, and gives a value to whoever waits for that. From now on the task
     /// is one as any other.
     pub fn ready(self, value: U) {
-        self.start.promise.resolve(|| Ok(value));
-        let note = self.start.note.with(Option::take);
-        drop(note);
+        // First, so that who waits finds it counted.
+        self.start.forget_note();
+        self.start.promise.resolve(Ok(value));
     }
 }
 
@@ -234,56 +238,95 @@ impl<U> Start<U> {
         self.promise.poll(cx).map_err(|_| StartError::new())
     }
 
+    /// Nobody waits any more.
+    pub(crate) fn abandon(&self) {
+        self.promise.abandon();
+    }
+
     fn fail(&self) {
-        self.promise
-            .resolve(|| Err(Cancelled::new(CancelKind::Finished, None)));
+        let reason = Cancelled::new(CancelKind::Finished, None);
+        self.promise.resolve(Err(reason));
+    }
+
+    fn forget_note(&self) {
+        let note = self.note.with(Option::take);
+        drop(note);
     }
 }
 
 /// What will come of a task.
 struct Promise<U> {
-    /// `None` before and after.
-    value: Lock<Option<Result<U, Cancelled>>>,
-    /// It was resolved, now or before.
-    resolved: AtomicBool,
+    value: Lock<Value<U>>,
     /// Wakes whoever awaits it.
     waiter: AtomicWaker,
     /// Wakes the task, to abort it.
     task: AtomicWaker,
+    /// The task was polled, so that it can be woken.
+    begun: AtomicBool,
     aborted: AtomicBool,
     index: AtomicUsize,
+}
+
+enum Value<U> {
+    Expected,
+    Here(Result<U, Cancelled>),
+    /// It was taken, or nobody wants it.
+    Gone,
 }
 
 impl<U> Promise<U> {
     fn new() -> Self {
         Promise {
-            value: Lock::new(None),
-            resolved: AtomicBool::new(false),
+            value: Lock::new(Value::Expected),
             waiter: AtomicWaker::new(),
             task: AtomicWaker::new(),
+            begun: AtomicBool::new(false),
             aborted: AtomicBool::new(false),
             index: AtomicUsize::new(usize::MAX),
         }
     }
 
+    fn is_resolved(&self) -> bool {
+        self.value.with(|value| !matches!(value, Value::Expected))
+    }
+
     /// Resolves it, unless it was resolved before.
-    fn resolve(&self, value: impl FnOnce() -> Result<U, Cancelled>) {
-        if !self.resolved.swap(true, Relaxed) {
-            let value = value();
-            self.value.with(|place| *place = Some(value));
+    fn resolve(&self, result: Result<U, Cancelled>) {
+        let refused = self.value.with(|value| match value {
+            Value::Expected => {
+                *value = Value::Here(result);
+                None
+            }
+            Value::Here(_) | Value::Gone => Some(result),
+        });
+        if refused.is_none() {
             wake_all(self.waiter.take());
         }
     }
 
+    fn abandon(&self) {
+        let value = self.value.with(|value| mem::replace(value, Value::Gone));
+        drop(value);
+    }
+
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<U, Cancelled>> {
-        if let Some(value) = self.value.with(Option::take) {
-            return Poll::Ready(value);
+        let poll = self.take();
+        if poll.is_ready() {
+            return poll;
         }
         self.waiter.register(cx.waker());
-        match self.value.with(Option::take) {
-            Some(value) => Poll::Ready(value),
-            None => Poll::Pending,
-        }
+        self.take()
+    }
+
+    fn take(&self) -> Poll<Result<U, Cancelled>> {
+        self.value
+            .with(|value| match mem::replace(value, Value::Gone) {
+                Value::Here(result) => Poll::Ready(result),
+                other => {
+                    *value = other;
+                    Poll::Pending
+                }
+            })
     }
 }
 
@@ -296,17 +339,19 @@ struct Promised<U> {
 }
 
 impl<U> Drop for Promised<U> {
-    /// The task is gone, and gave no value.
+    /// The task is gone. If it gave no value, it never will.
     fn drop(&mut self) {
-        self.promise.resolve(|| {
-            Err(if self.promise.aborted.load(Acquire) {
+        if self.promise.is_resolved() {
+            return;
+        }
+        self.promise
+            .resolve(Err(if self.promise.aborted.load(Acquire) {
                 Cancelled::new(CancelKind::Cancelled, None)
             } else if self.polling {
                 Cancelled::new(CancelKind::TaskFailed, None)
             } else {
                 self.tally.why()
-            })
-        });
+            }));
     }
 }
 
@@ -366,10 +411,11 @@ where
         } = this.promised;
         // Before the look at `aborted`: an abort that comes after it finds this waker.
         promise.task.register(cx.waker());
+        promise.begun.store(true, Release);
         if promise.aborted.load(Acquire) {
             this.future.set(None);
-            promise.resolve(|| Err(Cancelled::new(CancelKind::Cancelled, None)));
-            tally.silence();
+            promise.resolve(Err(Cancelled::new(CancelKind::Cancelled, None)));
+            tally.silence(Silence::Aborted);
             return Poll::Ready(Ok(()));
         }
         let Some(future) = this.future.as_mut().as_pin_mut() else {
@@ -382,11 +428,11 @@ where
             this.future.set(None);
             match result {
                 Ok(value) => {
-                    promise.resolve(|| Ok(value));
+                    promise.resolve(Ok(value));
                     Ok(())
                 }
                 Err(error) => {
-                    promise.resolve(|| Err(Cancelled::new(CancelKind::TaskFailed, None)));
+                    promise.resolve(Err(Cancelled::new(CancelKind::TaskFailed, None)));
                     Err(error)
                 }
             }
@@ -423,9 +469,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
+        this.note.run();
         let poll = this.future.poll(cx);
-        if let Poll::Ready(Ok(())) = poll {
-            this.note.succeeded();
+        if let Poll::Ready(result) = &poll {
+            this.note.end(result.is_ok());
         }
         poll
     }
@@ -437,6 +484,7 @@ pin_project! {
         #[pin]
         future: Fut,
         end: StartEnd<U>,
+        begun: bool,
     }
 }
 
@@ -445,9 +493,8 @@ struct StartEnd<U>(Arc<Start<U>>);
 impl<U> Drop for StartEnd<U> {
     /// The task is gone. If it was not up, it never will be.
     fn drop(&mut self) {
+        self.0.forget_note();
         self.0.fail();
-        let note = self.0.note.with(Option::take);
-        drop(note);
     }
 }
 
@@ -456,6 +503,7 @@ impl<Fut, U> Starting<Fut, U> {
         Starting {
             future,
             end: StartEnd(start),
+            begun: false,
         }
     }
 }
@@ -477,6 +525,15 @@ where
     type Output = Result<(), E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().future.poll(cx)
+        let this = self.project();
+        let start = &this.end.0;
+        if !mem::replace(this.begun, true) {
+            start.note.with(|note| note.as_mut().map(Note::run));
+        }
+        let poll = this.future.poll(cx);
+        if poll.is_ready() {
+            start.forget_note();
+        }
+        poll
     }
 }

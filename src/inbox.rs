@@ -12,6 +12,7 @@ use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
 use crate::sync::{Arc, Lock};
 use crate::tally::Tally;
+use crate::trace;
 use crate::waiters::Notice;
 
 /// A task that waits to be started.
@@ -24,7 +25,9 @@ pub(crate) struct Queued<F> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gate {
     Open,
-    /// Failed, or dropping its tasks.
+    /// Dropping its tasks, and open again soon.
+    Paused,
+    /// Failed.
     Refusing,
     /// Over, for good.
     Closed,
@@ -131,6 +134,7 @@ pub(crate) struct Inbox<F> {
     /// Those who wait until there is room.
     room: Notice,
     tally: Arc<Tally>,
+    group: trace::Group,
     parent: Arc<Parent>,
 }
 
@@ -147,6 +151,7 @@ impl<F> Inbox<F> {
             running: AtomicUsize::new(0),
             room: Notice::default(),
             tally: Arc::new(Tally::new(parent.clone())),
+            group: trace::Group::new(),
             parent,
         }
     }
@@ -154,7 +159,8 @@ impl<F> Inbox<F> {
     pub(crate) fn gate(&self) -> Gate {
         match self.gate.load(Acquire) {
             0 => Gate::Open,
-            1 => Gate::Refusing,
+            1 => Gate::Paused,
+            2 => Gate::Refusing,
             _ => Gate::Closed,
         }
     }
@@ -167,10 +173,14 @@ impl<F> Inbox<F> {
         &self.tally
     }
 
+    pub(crate) fn group(&self) -> trace::Group {
+        self.group
+    }
+
     /// How many tasks are running, of those that count.
     pub(crate) fn running(&self) -> usize {
         let running = self.running.load(Relaxed);
-        running.saturating_sub(self.tally.uncounted())
+        running.saturating_sub(self.tally.uncounted_running())
     }
 
     /// How many tasks are running or queued, of those that count.
@@ -209,10 +219,12 @@ impl<F> Inbox<F> {
     }
 
     fn readiness(&self) -> Option<bool> {
-        if self.gate() != Gate::Open {
-            Some(false)
-        } else {
-            self.has_room().then_some(true)
+        // In this order: who sees that the tasks of a group are gone sees why.
+        let has_room = self.has_room();
+        match self.gate() {
+            Gate::Open => has_room.then_some(true),
+            Gate::Paused => None,
+            Gate::Refusing | Gate::Closed => Some(false),
         }
     }
 
@@ -237,24 +249,9 @@ impl<F> Inbox<F> {
         self.notice_room();
     }
 
-    /// Takes a task from whoever has a spawner.
-    pub(crate) fn push(&self, task: F) -> Result<(), F> {
-        let refused = self.insert(task, |task, _| task, Lane::Regular, Self::closed);
-        refused.map_err(|(task, _)| task)
-    }
-
-    /// The same, if there is room. `erase` makes a task of what is given.
-    pub(crate) fn try_push<B>(
-        &self,
-        task: B,
-        erase: impl FnOnce(B) -> F,
-    ) -> Result<(), (B, Refused)> {
-        let refusal = Self::refusal;
-        self.insert(task, |task, _| erase(task), Lane::Regular, refusal)
-    }
-
-    /// Takes a task that wants to know its index. `erase` is called under the lock.
-    pub(crate) fn push_extra<B>(
+    /// Takes a task from whoever has a spawner. `erase` makes it of what is given and its index,
+    /// and is called under the lock.
+    pub(crate) fn push<B>(
         &self,
         task: B,
         erase: impl FnOnce(B, usize) -> F,
@@ -264,6 +261,15 @@ impl<F> Inbox<F> {
         refused.map_err(|(task, _)| task)
     }
 
+    /// The same, if there is room.
+    pub(crate) fn try_push<B>(
+        &self,
+        task: B,
+        erase: impl FnOnce(B, usize) -> F,
+    ) -> Result<(), (B, Refused)> {
+        self.insert(task, erase, Lane::Regular, Self::refusal)
+    }
+
     fn insert<B>(
         &self,
         task: B,
@@ -271,7 +277,7 @@ impl<F> Inbox<F> {
         lane: Lane,
         refusal: impl FnOnce(&Self) -> Option<Refused>,
     ) -> Result<(), (B, Refused)> {
-        self.incoming.with(|incoming| {
+        let index = self.incoming.with(|incoming| {
             if let Some(refused) = refusal(self) {
                 return Err((task, refused));
             }
@@ -283,8 +289,9 @@ impl<F> Inbox<F> {
             };
             queue.push_back(Queued { index, task });
             self.mail.store(true, Release);
-            Ok(())
+            Ok(index)
         })?;
+        self.group.spawned(index);
         self.parent.wake();
         Ok(())
     }
@@ -319,29 +326,28 @@ impl<F> Inbox<F> {
     }
 
     /// Puts a task into the owner's queue, or after what spawners have sent already.
-    pub(crate) fn push_own(&self, queue: &mut Queue<F>, task: F) -> Result<(), F> {
+    pub(crate) fn push_own<B>(
+        &self,
+        queue: &mut Queue<F>,
+        task: B,
+        erase: impl FnOnce(B, usize) -> F,
+    ) -> Result<(), B> {
         if self.is_shared() {
-            return self.push(task);
+            return self.push(task, erase, Lane::Regular);
         }
         if self.gate() != Gate::Open {
             return Err(task);
         }
-        self.enqueue(queue, task);
+        self.enqueue(queue, task, erase);
         Ok(())
     }
 
-    fn enqueue(&self, queue: &mut Queue<F>, task: F) {
-        let index = self.count();
-        queue.regular.push_back(Queued { index, task });
-        self.parent.wake_if_parked();
-    }
-
-    /// The same, if there is room. `erase` makes a task of what is given.
+    /// The same, if there is room.
     pub(crate) fn try_push_own<B>(
         &self,
         queue: &mut Queue<F>,
         task: B,
-        erase: impl FnOnce(B) -> F,
+        erase: impl FnOnce(B, usize) -> F,
     ) -> Result<(), (B, Refused)> {
         if self.is_shared() {
             return self.try_push(task, erase);
@@ -349,10 +355,18 @@ impl<F> Inbox<F> {
         match self.refusal() {
             Some(refused) => Err((task, refused)),
             None => {
-                self.enqueue(queue, erase(task));
+                self.enqueue(queue, task, erase);
                 Ok(())
             }
         }
+    }
+
+    fn enqueue<B>(&self, queue: &mut Queue<F>, task: B, erase: impl FnOnce(B, usize) -> F) {
+        let index = self.count();
+        let task = erase(task, index);
+        queue.regular.push_back(Queued { index, task });
+        self.group.spawned(index);
+        self.parent.wake_if_parked();
     }
 
     /// Moves what spawners have sent to the owner's queue.
@@ -362,25 +376,20 @@ impl<F> Inbox<F> {
         }
     }
 
-    /// The same, but if there is nothing, the group has come to its end, and may be closed in the
-    /// same section. True if so.
-    pub(crate) fn end(&self, queue: &mut Queue<F>, close: bool) -> bool {
-        if !self.is_shared() {
-            if close {
-                self.set_gate(Gate::Closed);
-            }
-            return true;
-        }
+    /// The same, but if there is nothing, the group has come to its end, and the gate may be
+    /// turned in the same section. True if so.
+    pub(crate) fn end(&self, queue: &mut Queue<F>, gate: Option<Gate>) -> bool {
         let ended = self.incoming.with(|incoming| {
-            let ended = incoming.is_empty();
-            if !ended {
+            if !incoming.is_empty() {
                 self.take(incoming, queue);
-            } else if close {
-                self.set_gate(Gate::Closed);
+                return false;
             }
-            ended
+            if let Some(gate) = gate {
+                self.set_gate(gate);
+            }
+            true
         });
-        if ended && close {
+        if ended && gate.is_some() {
             self.notice_room();
         }
         ended
@@ -395,9 +404,7 @@ impl<F> Inbox<F> {
     /// what is still in the inbox if it does not stay open.
     pub(crate) fn turn(&self, gate: Gate) -> Queue<F> {
         self.incoming.with(|incoming| {
-            if self.gate() != Gate::Closed {
-                self.set_gate(gate);
-            }
+            self.set_gate(gate);
             if self.gate() == Gate::Open {
                 return Queue::new();
             }
@@ -407,7 +414,9 @@ impl<F> Inbox<F> {
     }
 
     fn set_gate(&self, gate: Gate) {
-        self.gate.store(gate as usize, Release);
+        if self.gate() != Gate::Closed {
+            self.gate.store(gate as usize, Release);
+        }
     }
 
     /// The indices of the tasks that the owner has not seen yet; `None` if the lock is taken.

@@ -406,9 +406,11 @@ where
         let mut flowing = true;
         loop {
             let takes = stage == Stage::Running && flowing && this.engine.len() < *this.limit;
-            let mut done = this
-                .engine
-                .poll_woken(takes, |place, cx| Pin::new(place).poll(cx));
+            let mut done = None;
+            if this.engine.is_ready() {
+                let poll = |place: &mut Place<Fut>, cx: &mut Context<'_>| Pin::new(place).poll(cx);
+                done = this.engine.poll_woken(takes, poll);
+            }
             if done.is_none() && takes && this.engine.has_budget() {
                 match this.items.as_mut().poll_next(cx) {
                     Poll::Pending => flowing = false,

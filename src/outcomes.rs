@@ -6,6 +6,7 @@ use core::mem;
 use core::ops::Range;
 
 use crate::error::Errors;
+use crate::panic::Sequence;
 
 /// Kept values and errors, in the order in which they came.
 pub(crate) struct Outcomes<T, E> {
@@ -87,23 +88,23 @@ impl<T, E> Outcomes<T, E> {
     pub(crate) fn drop_values(&mut self) {
         self.taken += self.values.len();
         self.indices = Indices::new::<T>();
-        self.values = VecDeque::new();
+        let mut sequence = Sequence::default();
+        sequence.drop_each(mem::take(&mut self.values));
+        sequence.finish();
     }
 
     /// The values in spawn order.
-    pub(crate) fn into_values(self) -> Vec<T> {
-        let Indices::Each(indices) = self.indices else {
+    pub(crate) fn into_values(mut self) -> Vec<T> {
+        let values = mem::take(&mut self.values);
+        let Indices::Each(indices) = &self.indices else {
             // Values of size zero are all alike.
-            return self.values.into();
+            return values.into();
         };
-        if indices
-            .iter()
-            .zip(indices.iter().skip(1))
-            .all(|(a, b)| a < b)
-        {
-            return self.values.into();
+        let following = indices.iter().skip(1);
+        if indices.iter().zip(following).all(|(a, b)| a < b) {
+            return values.into();
         }
-        let mut pairs: Vec<_> = indices.into_iter().zip(self.values).collect();
+        let mut pairs: Vec<_> = indices.iter().zip(values).collect();
         pairs.sort_unstable_by_key(|pair| pair.0);
         pairs.into_iter().map(|pair| pair.1).collect()
     }
@@ -124,21 +125,28 @@ impl<T, E> Outcomes<T, E> {
     }
 
     /// Every outcome in spawn order.
-    pub(crate) fn into_results(self) -> Vec<Result<T, E>> {
+    pub(crate) fn into_results(mut self) -> Vec<Result<T, E>> {
         let count = self.values.len() + self.errors.len();
         let mut pairs = Vec::with_capacity(count);
-        let values = self.values.into_iter().map(Ok);
-        match self.indices {
+        let values = mem::take(&mut self.values).into_iter().map(Ok);
+        match mem::replace(&mut self.indices, Indices::new::<T>()) {
             Indices::Each(indices) => pairs.extend(indices.into_iter().zip(values)),
             Indices::Merged(runs) => pairs.extend(runs.indices().zip(values)),
         }
-        pairs.extend(
-            self.errors
-                .into_iter()
-                .map(|kept| (kept.index, Err(kept.error))),
-        );
+        let errors = mem::take(&mut self.errors).into_iter();
+        pairs.extend(errors.map(|kept| (kept.index, Err(kept.error))));
         pairs.sort_by_key(|pair: &(usize, _)| pair.0);
         pairs.into_iter().map(|pair| pair.1).collect()
+    }
+}
+
+/// One after the other, whatever their destructors do.
+impl<T, E> Drop for Outcomes<T, E> {
+    fn drop(&mut self) {
+        let mut sequence = Sequence::default();
+        sequence.drop_each(mem::take(&mut self.values));
+        sequence.drop_each(mem::take(&mut self.errors));
+        sequence.finish();
     }
 }
 

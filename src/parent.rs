@@ -68,6 +68,11 @@ impl Parent {
             .compare_exchange(AWAKE, PARKED, AcqRel, Acquire)
             .is_ok()
     }
+
+    /// The waker that was registered last, if there is one.
+    pub(crate) fn take_waker(&self) -> Option<Waker> {
+        self.waker.take()
+    }
 }
 
 impl Wake for Parent {

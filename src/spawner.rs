@@ -11,6 +11,7 @@ use crate::inbox::{Gate, Inbox, Lane, Refused};
 use crate::kind::{Accepts, Kind, Local, Sending};
 use crate::sync::Arc;
 use crate::tally::Note;
+use crate::trace;
 
 /// Spawns tasks into the [`ErrGroup`](crate::ErrGroup) it came from.
 pub type ErrSpawner<'env, T, E> = Spawner<'env, T, E, Sending>;
@@ -96,9 +97,10 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     pub fn spawn<Fut>(&self, fut: Fut)
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, Fut>,
+        K: Accepts<'env, trace::Task<Fut>>,
     {
-        let refused = self.inbox.push(K::erase(Box::new(fut)));
+        let task = Box::new(trace::task(fut, self.inbox.group(), self.inbox.tally()));
+        let refused = self.inbox.push(task, erase::<K, _>, Lane::Regular);
         drop(refused);
     }
 
@@ -126,9 +128,11 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     pub fn try_spawn<Fut>(&self, fut: Fut) -> Result<(), TrySpawnError<Fut>>
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, Fut>,
+        K: Accepts<'env, trace::Task<Fut>>,
     {
-        try_spawn_with(&self.inbox, fut, |task| self.inbox.try_push(task, K::erase))
+        try_spawn_with(&self.inbox, fut, |task| {
+            self.inbox.try_push(task, erase::<K, _>)
+        })
     }
 
     /// Waits until there is room for a task: until [`len`](Spawner::len) is below the limit. False
@@ -259,7 +263,7 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
     pub fn spawn_with_handle<U, Fut>(&self, fut: Fut) -> TaskHandle<U>
     where
         Fut: Future<Output = Result<U, E>>,
-        K: Accepts<'env, Handled<Fut, U>>,
+        K: Accepts<'env, trace::Task<Handled<Fut, U>>>,
     {
         let (handle, task) = Handled::new(fut, self.inbox.tally());
         self.spawn_extra(task, Lane::Regular);
@@ -280,7 +284,7 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
     pub fn spawn_named<Fut>(&self, name: impl Into<Cow<'static, str>>, fut: Fut)
     where
         Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, Noted<Fut>>,
+        K: Accepts<'env, trace::Task<Noted<Fut>>>,
     {
         let note = Note::name(self.inbox.tally().clone(), name.into());
         self.spawn_extra(Noted::new(fut, note), Lane::Regular);
@@ -320,7 +324,7 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
     pub fn spawn_background<Fut>(&self, fut: Fut)
     where
         Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, Noted<Fut>>,
+        K: Accepts<'env, trace::Task<Noted<Fut>>>,
     {
         let note = Note::background(self.inbox.tally().clone());
         self.spawn_extra(Noted::new(fut, note), Lane::Express);
@@ -372,26 +376,50 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
     where
         B: FnOnce(Started<U>) -> Fut,
         Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, Starting<Fut, U>>,
+        K: Accepts<'env, trace::Task<Starting<Fut, U>>>,
     {
         let start = Start::new(self.inbox.tally());
         let task = Starting::new(body(start.started()), start.clone());
         self.spawn_extra(task, Lane::Express);
-        poll_fn(|cx| start.poll(cx)).await
+        let waiting = Waiting(start);
+        poll_fn(|cx| waiting.0.poll(cx)).await
     }
 
     fn spawn_extra<Fut>(&self, task: Fut, lane: Lane)
     where
         Fut: Future<Output = Result<(), E>> + Extra,
-        K: Accepts<'env, Fut>,
+        K: Accepts<'env, trace::Task<Fut>>,
     {
-        let erase = |mut task: Box<Fut>, index| {
-            task.enter(index);
-            K::erase(task)
+        let task = Box::new(trace::task(task, self.inbox.group(), self.inbox.tally()));
+        let erase = |mut task: Box<trace::Task<Fut>>, index| {
+            trace::inner(&mut task).enter(index);
+            erase::<K, _>(task, index)
         };
-        let refused = self.inbox.push_extra(Box::new(task), erase, lane);
+        let refused = self.inbox.push(task, erase, lane);
         drop(refused);
     }
+}
+
+/// Waits for a task to be up. Dropped when it is, and when nobody wants to know any more.
+struct Waiting<U>(Arc<Start<U>>);
+
+impl<U> Drop for Waiting<U> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
+}
+
+/// Makes a task of a boxed future.
+pub(crate) fn erase<'env, K, Fut>(
+    mut task: Box<trace::Task<Fut>>,
+    index: usize,
+) -> K::Task<'env, <trace::Task<Fut> as Future>::Output>
+where
+    trace::Task<Fut>: Future,
+    K: Accepts<'env, trace::Task<Fut>>,
+{
+    trace::enter(&mut task, index);
+    K::erase(task)
 }
 
 /// Boxes `fut`, and lets `push` put it into `inbox`, or take it out of the box again.
@@ -401,14 +429,14 @@ pub(crate) fn try_spawn_with<Fut, F, P>(
     push: P,
 ) -> Result<(), TrySpawnError<Fut>>
 where
-    P: FnOnce(Box<Fut>) -> Result<(), (Box<Fut>, Refused)>,
+    P: FnOnce(Box<trace::Task<Fut>>) -> Result<(), (Box<trace::Task<Fut>>, Refused)>,
 {
     let refused = match inbox.refusal() {
         // A full group is a common case, and costs no allocation.
         Some(refused) => (fut, refused),
-        None => match push(Box::new(fut)) {
+        None => match push(Box::new(trace::task(fut, inbox.group(), inbox.tally()))) {
             Ok(()) => return Ok(()),
-            Err((task, refused)) => (*task, refused),
+            Err((task, refused)) => (trace::into_inner(*task), refused),
         },
     };
     Err(match refused {

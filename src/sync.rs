@@ -1,12 +1,17 @@
 //! What differs between `std`, `no_std` and loom. No other file has such a switch.
+//!
+//! `--cfg errgroup_loom`, with `std` alone, puts the atomics and locks into the hands of loom, for
+//! `tests/loom.rs`. It is not `--cfg loom`, to which dependencies of ours react too. `Arc` and
+//! `Weak` stay alloc's: loom's make no wakers, and what they count decides nothing here but when
+//! memory is freed.
 
 pub(crate) use alloc::sync::{Arc, Weak};
 
 pub(crate) use imp::{Lock, Payload, SetOnce, catch, panicking, resume};
 
-#[cfg(not(loom))]
+#[cfg(not(errgroup_loom))]
 pub(crate) use core::sync::atomic;
-#[cfg(loom)]
+#[cfg(errgroup_loom)]
 pub(crate) use loom::sync::atomic;
 
 /// Items that exist only with the feature `std`.
@@ -24,9 +29,9 @@ pub(crate) use std_only;
 /// A `const fn`; except for loom, whose atomics and locks cannot be made at compile time.
 macro_rules! const_fn {
     ($(#[$attribute:meta])* $vis:vis const fn $($rest:tt)*) => {
-        #[cfg(not(loom))]
+        #[cfg(not(errgroup_loom))]
         $(#[$attribute])* $vis const fn $($rest)*
-        #[cfg(loom)]
+        #[cfg(errgroup_loom)]
         $(#[$attribute])* $vis fn $($rest)*
     };
 }
@@ -52,9 +57,9 @@ mod imp {
     use std::any::Any;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-    #[cfg(loom)]
+    #[cfg(errgroup_loom)]
     use loom::sync::Mutex;
-    #[cfg(not(loom))]
+    #[cfg(not(errgroup_loom))]
     use std::sync::Mutex;
     use std::sync::{OnceLock, PoisonError};
 
@@ -86,19 +91,57 @@ mod imp {
     }
 
     /// A value that is set once and then read without a lock. `set` is called under a lock.
-    pub(crate) struct SetOnce<T>(OnceLock<T>);
+    pub(crate) struct SetOnce<T> {
+        value: OnceLock<T>,
+        /// Shows loom what `value` does inside: a load that acquires, a store that releases.
+        #[cfg(errgroup_loom)]
+        is_set: super::atomic::AtomicBool,
+        /// Orders nothing. Of those who loaded before a store loom remembers the last alone, and
+        /// if that is the storing thread, tries no other order; of changes it forgets none.
+        #[cfg(errgroup_loom)]
+        touched: super::atomic::AtomicBool,
+    }
 
+    #[cfg(not(errgroup_loom))]
     impl<T> SetOnce<T> {
         pub(crate) fn new() -> Self {
-            SetOnce(OnceLock::new())
+            let value = OnceLock::new();
+            SetOnce { value }
         }
 
         pub(crate) fn get(&self) -> Option<&T> {
-            self.0.get()
+            self.value.get()
         }
 
         pub(crate) fn set(&self, value: T) {
-            _ = self.0.set(value);
+            _ = self.value.set(value);
+        }
+    }
+
+    #[cfg(errgroup_loom)]
+    impl<T> SetOnce<T> {
+        pub(crate) fn new() -> Self {
+            SetOnce {
+                value: OnceLock::new(),
+                is_set: super::atomic::AtomicBool::new(false),
+                touched: super::atomic::AtomicBool::new(false),
+            }
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.touch();
+            let is_set = self.is_set.load(super::atomic::Ordering::Acquire);
+            is_set.then(|| self.value.get()).flatten()
+        }
+
+        pub(crate) fn set(&self, value: T) {
+            _ = self.value.set(value);
+            self.touch();
+            self.is_set.store(true, super::atomic::Ordering::Release);
+        }
+
+        fn touch(&self) {
+            self.touched.swap(true, super::atomic::Ordering::Relaxed);
         }
     }
 
@@ -148,10 +191,6 @@ mod imp {
             pub(crate) fn get_mut(&mut self) -> &mut T {
                 self.0.get_mut()
             }
-
-            pub(crate) fn into_inner(self) -> T {
-                self.0.into_inner()
-            }
         }
     }
 
@@ -180,10 +219,6 @@ mod imp {
 
             pub(crate) fn get_mut(&mut self) -> &mut T {
                 self.0.get_mut().get_mut()
-            }
-
-            pub(crate) fn into_inner(self) -> T {
-                self.0.into_inner().into_inner()
             }
         }
     }

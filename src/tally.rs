@@ -18,15 +18,26 @@ pub(crate) struct Tally {
     /// How many tasks do not count for the limit: those in the background, and those that have
     /// not said yet that they are up. Changes under the lock of `notes`.
     uncounted: AtomicUsize,
+    /// How many of them are running. Changes under the lock of `notes`.
+    uncounted_running: AtomicUsize,
     /// How many of them are in the background. Changes under the lock of `notes`.
     background: AtomicUsize,
     /// The task that has just ended has no outcome. Set by the task, in its poll, and taken by
     /// the owner as soon as that returns.
-    silent: AtomicBool,
+    silence: AtomicUsize,
     /// There is something in `aborted`.
     aborting: AtomicBool,
     notes: Lock<Notes>,
     parent: Arc<Parent>,
+}
+
+/// Why a task that has ended has no outcome.
+#[derive(Clone, Copy)]
+pub(crate) enum Silence {
+    /// It has one.
+    Broken,
+    Background,
+    Aborted,
 }
 
 #[derive(Default)]
@@ -44,8 +55,9 @@ impl Tally {
     pub(crate) fn new(parent: Arc<Parent>) -> Self {
         Tally {
             uncounted: AtomicUsize::new(0),
+            uncounted_running: AtomicUsize::new(0),
             background: AtomicUsize::new(0),
-            silent: AtomicBool::new(false),
+            silence: AtomicUsize::new(Silence::Broken as usize),
             aborting: AtomicBool::new(false),
             notes: Lock::new(Notes::default()),
             parent,
@@ -56,6 +68,10 @@ impl Tally {
         self.uncounted.load(Acquire)
     }
 
+    pub(crate) fn uncounted_running(&self) -> usize {
+        self.uncounted_running.load(Acquire)
+    }
+
     pub(crate) fn background(&self) -> usize {
         self.background.load(Acquire)
     }
@@ -64,21 +80,32 @@ impl Tally {
         self.background() > 0 && self.notes.with(|notes| notes.background.contains(&index))
     }
 
+    #[allow(dead_code, reason = "for the feature `tracing`")]
+    pub(crate) fn name(&self, index: usize) -> Option<Cow<'static, str>> {
+        self.notes.with(|notes| notes.names.get(&index).cloned())
+    }
+
     pub(crate) fn names(&self) -> Option<BTreeMap<usize, Cow<'static, str>>> {
         self.notes.try_with(|notes| notes.names.clone())
     }
 
     /// Says that the task that is just ending has no outcome.
-    pub(crate) fn silence(&self) {
-        self.silent.store(true, Relaxed);
+    pub(crate) fn silence(&self, why: Silence) {
+        self.silence.store(why as usize, Relaxed);
+    }
+
+    pub(crate) fn is_silent(&self, why: Silence) -> bool {
+        self.silence.load(Relaxed) == why as usize
     }
 
     /// Whether the task that has just ended has no outcome.
+    #[inline]
     pub(crate) fn take_silence(&self) -> bool {
-        self.silent.load(Relaxed) && {
-            self.silent.store(false, Relaxed);
-            true
+        let silent = !self.is_silent(Silence::Broken);
+        if silent {
+            self.silence(Silence::Broken);
         }
+        silent
     }
 
     /// Asks the owner to drop a task.
@@ -111,14 +138,16 @@ impl Tally {
     }
 }
 
-/// Something that is noted of a task until the task is dropped.
+/// Something that is noted of a task until it ends.
 pub(crate) struct Note {
     tally: Arc<Tally>,
-    /// From when the task is taken.
-    index: Option<usize>,
     kind: Kind,
+    /// From when the task is taken until it ends.
+    index: Option<usize>,
+    running: bool,
 }
 
+#[derive(PartialEq, Eq)]
 enum Kind {
     Name(Cow<'static, str>),
     Background,
@@ -129,8 +158,9 @@ impl Note {
     fn new(tally: Arc<Tally>, kind: Kind) -> Self {
         Note {
             tally,
-            index: None,
             kind,
+            index: None,
+            running: false,
         }
     }
 
@@ -149,46 +179,77 @@ impl Note {
     /// The task is taken, under this index.
     pub(crate) fn enter(&mut self, index: usize) {
         self.index = Some(index);
-        let tally = &*self.tally;
-        let kind = &mut self.kind;
+        let Note { tally, kind, .. } = self;
         tally.notes.with(|notes| match kind {
             Kind::Name(name) => {
                 notes.names.insert(index, mem::take(name));
             }
             Kind::Background => {
                 notes.background.insert(index);
-                tally.background.store(tally.background() + 1, Release);
-                tally.uncounted.store(tally.uncounted() + 1, Release);
+                increment(&tally.background);
+                increment(&tally.uncounted);
             }
-            Kind::Starting => tally.uncounted.store(tally.uncounted() + 1, Release),
+            Kind::Starting => increment(&tally.uncounted),
         });
     }
 
-    /// The task has succeeded.
-    pub(crate) fn succeeded(&self) {
-        if let Kind::Background = self.kind {
-            self.tally.silence();
+    /// The task is polled.
+    pub(crate) fn run(&mut self) {
+        if mem::replace(&mut self.running, true) || matches!(self.kind, Kind::Name(_)) {
+            return;
         }
+        let tally = &*self.tally;
+        tally.notes.with(|_| increment(&tally.uncounted_running));
+    }
+
+    /// The task has ended. Before it counts as finished, so that there never seems to be room that
+    /// is not.
+    pub(crate) fn end(&mut self, succeeded: bool) {
+        if succeeded && self.kind == Kind::Background {
+            self.tally.silence(Silence::Background);
+        }
+        self.leave();
+    }
+
+    fn leave(&mut self) {
+        let Some(index) = self.index.take() else {
+            return;
+        };
+        let Note {
+            tally,
+            kind,
+            running,
+            ..
+        } = self;
+        let name = tally.notes.with(|notes| {
+            if let Kind::Name(_) = kind {
+                return notes.names.remove(&index);
+            }
+            if *running {
+                decrement(&tally.uncounted_running);
+            }
+            decrement(&tally.uncounted);
+            if *kind == Kind::Background {
+                notes.background.remove(&index);
+                decrement(&tally.background);
+            }
+            None
+        });
+        drop(name);
     }
 }
 
 impl Drop for Note {
     fn drop(&mut self) {
-        let Some(index) = self.index else { return };
-        let tally = &*self.tally;
-        let name = tally.notes.with(|notes| match self.kind {
-            Kind::Name(_) => notes.names.remove(&index),
-            Kind::Background => {
-                notes.background.remove(&index);
-                tally.background.store(tally.background() - 1, Release);
-                tally.uncounted.store(tally.uncounted() - 1, Release);
-                None
-            }
-            Kind::Starting => {
-                tally.uncounted.store(tally.uncounted() - 1, Release);
-                None
-            }
-        });
-        drop(name);
+        self.leave();
     }
+}
+
+/// For a counter that changes only under a lock.
+fn increment(counter: &AtomicUsize) {
+    counter.store(counter.load(Relaxed) + 1, Release);
+}
+
+fn decrement(counter: &AtomicUsize) {
+    counter.store(counter.load(Relaxed) - 1, Release);
 }

@@ -29,7 +29,7 @@ use core::task::{Context, Poll, Waker};
 
 use futures::stream::{FuturesUnordered, Stream};
 
-use crate::panic::drop_quietly;
+use crate::panic::{Sequence, drop_quietly};
 use crate::parent::Parent;
 use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::atomic::{AtomicBool, AtomicUsize};
@@ -54,7 +54,8 @@ pub(crate) struct Tasks<F> {
     vacancies: Vec<usize>,
     /// No chunk before this one has a vacant slot.
     first_vacancy: usize,
-    /// Chunks that have become empty since the last `tidy`, and the one that it left.
+    /// Chunks that have become empty since the last `tidy`, and the one that it left. Some may
+    /// have been filled again.
     empty: Vec<usize>,
     /// Chunks with woken tasks, to be looked at in this round.
     ready: VecDeque<usize>,
@@ -87,6 +88,8 @@ struct Chunk<F> {
     polled: usize,
     round: usize,
     listed: bool,
+    /// It stands in `empty`, once.
+    noted: bool,
     word: Arc<Word>,
     line: Arc<Line>,
 }
@@ -219,7 +222,7 @@ impl<F: Future + Unpin> Tasks<F> {
             } else if chunk.word.unlist() {
                 self.ready.pop_front();
                 chunk.listed = false;
-                if chunk.vacant == ALL {
+                if chunk.vacant == ALL && !mem::replace(&mut chunk.noted, true) {
                     self.empty.push(id);
                 }
             }
@@ -265,16 +268,6 @@ impl<F: Future + Unpin> Tasks<F> {
             self.vacancies[id / BITS] &= !(1 << (id % BITS));
         }
         None
-    }
-
-    /// The tasks with their indices, in no order.
-    pub(crate) fn into_tasks(self) -> impl Iterator<Item = F> {
-        let slots = self
-            .chunks
-            .into_iter()
-            .flatten()
-            .flat_map(|chunk| chunk.slots);
-        slots.filter_map(|slot| slot.task)
     }
 
     /// Lists the chunks whose tokens were polled. Done at once after each poll of the tokens, so
@@ -350,6 +343,7 @@ impl<F: Future + Unpin> Tasks<F> {
             polled: 0,
             round: self.round,
             listed: false,
+            noted: false,
             word: Arc::new(Word {
                 bits: AtomicUsize::new(0),
                 token,
@@ -372,23 +366,38 @@ impl<F: Future + Unpin> Tasks<F> {
     pub(crate) fn tidy(&mut self) {
         let mut kept = None;
         while let Some(id) = self.empty.pop() {
-            let Some(chunk) = &self.chunks[id] else {
-                continue;
-            };
-            if chunk.vacant != ALL || chunk.listed || kept == Some(id) {
-                continue;
-            }
-            if kept.is_none() {
+            let chunk = self.chunks[id].as_mut().unwrap();
+            if chunk.vacant != ALL || chunk.listed {
+                chunk.noted = false;
+            } else if kept.is_none() {
                 kept = Some(id);
-                continue;
+            } else {
+                // Its number is used again only when its token is gone.
+                chunk.line.dismissed.store(true, Relaxed);
+                chunk.word.token.wake_by_ref();
+                self.chunks[id] = None;
+                self.vacancies[id / BITS] &= !(1 << (id % BITS));
             }
-            // Its number is used again only when its token is gone.
-            chunk.line.dismissed.store(true, Relaxed);
-            chunk.word.token.wake_by_ref();
-            self.chunks[id] = None;
-            self.vacancies[id / BITS] &= !(1 << (id % BITS));
         }
         self.empty.extend(kept);
+    }
+}
+
+impl<F> Tasks<F> {
+    /// Takes out all tasks, in no order, and leaves chunks that are good for nothing.
+    pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
+        let chunks = mem::take(&mut self.chunks).into_iter().flatten();
+        let slots = chunks.flat_map(|chunk| chunk.slots);
+        slots.filter_map(|slot| slot.task)
+    }
+}
+
+/// One after the other, whatever their destructors do.
+impl<F> Drop for Tasks<F> {
+    fn drop(&mut self) {
+        let mut sequence = Sequence::default();
+        sequence.drop_each(self.take_tasks());
+        sequence.finish();
     }
 }
 

@@ -155,7 +155,8 @@ fn tasks_of_every_kind_leave_nothing_behind() {
             round();
         }
         let left = LIVE.load(Relaxed) - before;
-        assert!(left < 4096, "{way}: {left} bytes are left of {TASKS} tasks");
+        // The group keeps one empty chunk, with its wakers, and which one it is may change.
+        assert!(left < 8192, "{way}: {left} bytes are left of {TASKS} tasks");
     }
 
     // Handles, names and background tasks of a group that is dropped.

@@ -282,7 +282,7 @@ fn the_budget_lasts_when_each_future_that_is_driven_wakes_one_task() {
     let mut calls = 0;
     while calls < 5_000 {
         calls += 1;
-        let wake = poll_fn(|_| Poll::Ready(probe.wake()));
+        let wake = async { probe.wake() };
         if root.poll_new(group.drive(wake)).is_pending() {
             break;
         }
@@ -400,17 +400,15 @@ fn queued_tasks_do_not_keep_a_woken_one_out() {
     fn more(
         spawner: errgroup::ErrSpawner<'static, (), ()>,
         left: usize,
-    ) -> impl Future<Output = Unit> + Send {
-        async move {
+    ) -> Pin<Box<dyn Future<Output = Unit> + Send>> {
+        Box::pin(async move {
             for _ in 0..2 {
-                let next: Pin<Box<dyn Future<Output = Unit> + Send>> =
-                    Box::pin(more(spawner.clone(), left.saturating_sub(1)));
                 if left > 0 {
-                    spawner.spawn(next);
+                    spawner.spawn(more(spawner.clone(), left - 1));
                 }
             }
             Ok(())
-        }
+        })
     }
     let root = Root::new();
     let probe = Probe::<Unit>::new();
@@ -430,7 +428,7 @@ fn every_one_of_many_restless_tasks_gets_most_of_its_share() {
     let count = 1_000;
     let polls: Vec<_> = (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect();
     let mut group = ErrGroup::<(), ()>::new();
-    group.extend(polls.iter().map(|polls| restless(polls)));
+    group.extend(polls.iter().map(restless));
     let root = Root::new();
     for _ in 0..400 {
         assert!(root.poll(&mut group).is_pending());
@@ -1003,4 +1001,16 @@ fn tasks_of_a_local_group_need_not_be_send() {
     }
     run(group).unwrap();
     assert_eq!((count.get(), Rc::strong_count(&count)), (200, 1));
+}
+
+#[test]
+fn a_short_chain_of_tasks_that_spawn_the_next_and_stay_wakes_nobody() {
+    // R3: each of them is found by one more look in the same poll.
+    let root = Root::new();
+    let mut group = ErrGroup::new();
+    group.spawn(chain(group.spawner(), 39, false));
+    assert!(root.poll(&mut group).is_pending());
+    assert_eq!((group.running(), root.wakes()), (40, 0));
+    assert!(root.poll(&mut group).is_pending());
+    assert_eq!(root.wakes(), 0);
 }

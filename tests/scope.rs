@@ -302,7 +302,6 @@ fn a_spawner_that_outlives_its_scope_is_closed_however_that_ended() {
 }
 
 #[test]
-#[ignore = "bug: the waker of the parent lives as long as any spawner"]
 fn a_scope_that_was_dropped_keeps_no_waker_of_its_parent() {
     let root = Root::new();
     let spawner = escaped::<()>();
@@ -326,7 +325,6 @@ fn a_scope_that_was_dropped_keeps_no_waker_of_its_parent() {
 }
 
 #[test]
-#[ignore = "bug: a dropped scope wakes its parent"]
 fn a_scope_that_is_over_is_not_woken_by_its_spawners_or_its_body() {
     let root = Root::new();
     let spawner = escaped::<()>();

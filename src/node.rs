@@ -1,0 +1,475 @@
+//! The nodes of which contexts are handles, and how a cancellation goes down their tree.
+
+use alloc::boxed::Box;
+use alloc::task::Wake;
+use alloc::vec::Vec;
+use core::future::Future;
+use core::mem;
+use core::panic::RefUnwindSafe;
+use core::pin::Pin;
+use core::ptr;
+use core::task::{Context, Poll, Waker};
+
+use crate::error::{CancelKind, Cancelled};
+use crate::list::{Key, List};
+use crate::panic::Sequence;
+use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::sync::{Arc, Lock, SetOnce, Weak};
+use crate::waiters::{self, Waiters};
+
+/// One context of the tree.
+///
+/// Nodes own their parents. A parent knows only those of its descendants that have something to
+/// lose when it is cancelled: a waiter, or a source. All others cost it nothing, and find
+/// out by looking up when they are asked.
+///
+/// # Invariants
+///
+/// *Set* means that `reason` is.
+///
+/// 1. A node is set once and for ever, under the lock of its `state`. The same critical section
+///    takes out the waiters, the linked children and the source; a set node takes no new ones.
+/// 2. Whoever sets a node then, unlocked, wakes the waiters, drops the source, and sets each
+///    of the children, for which the same holds (`spread`). A child that is set already is
+///    skipped, because whoever set it does the same.
+/// 3. Except while `spread` is on its way to it, a node is set by its own cancel, or to the
+///    reason of its parent: `settle` and `spread` carry a reason from a set node to its child,
+///    and if the child turns out to be set, its own reason from there on. So no two nodes
+///    disagree about what came first.
+/// 4. `link` changes only under the lock of the parent, once, from `UNLINKED` to the node's place
+///    in `children` there; and only if the parent is not set. Only then does the parent know it.
+/// 5. A node with a waiter or source is linked, and so is every node above it up to the first set
+///    one; or the thread that put it there is in `link`, on its way up, and will look whether the
+///    node is cancelled when it is done.
+/// 6. No code of the user runs while a `state` is locked, and no thread locks two.
+///
+/// # Why no cancel is lost
+///
+/// A waiter does this: (a) enter `waiters` unless the node is set; (b) link upwards, each node
+/// under the lock of its parent, up to a node that is linked already; (c) look at all flags up to
+/// the root, and settle if one is up. Let some ancestor be cancelled by a thread C.
+///
+/// - C sets the ancestor before a link to it is made under the same lock: then the linking thread
+///   synchronises with C, sees the flag in (c), and sets every node down to its own, and their
+///   linked children. If it stopped in (b) below that link because another thread had made the
+///   link there and is still on its way up, then that thread sees the flag in its own (c), and
+///   its `spread` comes down through the lock sections that made the links.
+/// - C sets it after the link was made: then C finds the child. It comes down the same way, and
+///   for each node the argument repeats. At the node itself, C takes out the waiter if (a) came
+///   before; otherwise (a) found the node set, and (c) finds the flag up.
+pub(crate) struct Node {
+    pub(crate) parent: Option<Arc<Node>>,
+    /// Whether its deadline has passed, if that can be told without polling anything.
+    due: Option<Due>,
+    /// Who sees a context cancelled sees what was written before the cancel
+    /// (`what_was_written_before_the_cancel_is_seen`): setting is `Release`, reading `Acquire`.
+    reason: SetOnce<Cancelled>,
+    /// `Relaxed` suffices: it is written under the lock of the parent, and who reads it elsewhere
+    /// relies only on that section having come before the next one of that lock.
+    link: AtomicU32,
+    /// Whether it was made with a source.
+    has_source: bool,
+    /// Whether it or a node above it was made with a source.
+    pub(crate) driven: bool,
+    state: Lock<State>,
+}
+
+/// Tells without a lock whether a deadline has passed.
+pub(crate) type Due = Box<dyn Fn() -> bool + Send + Sync>;
+
+struct State {
+    waiters: Waiters,
+    /// Most nodes have none.
+    children: Option<Box<List<Weak<Node>>>>,
+    source: Slot,
+}
+
+/// Not in the list of the parent.
+const UNLINKED: Key = Key::MAX;
+
+/// The place of the future that cancels a node.
+///
+/// It is polled outside of the lock, by whoever finds it here; others who come meanwhile leave,
+/// because its waker will wake them too. `Absent` if there was none, or it has completed, panicked
+/// or been dropped.
+enum Slot {
+    Absent,
+    Idle(Box<Source>),
+    /// Somebody polls it now. `woken` if its waker was called since.
+    Polled {
+        woken: bool,
+    },
+}
+
+struct Source {
+    future: Pin<Box<dyn Future<Output = Cancelled> + Send>>,
+    waker: Waker,
+}
+
+/// A node is in order whenever user code runs, so a panic leaves nothing broken to be seen.
+impl RefUnwindSafe for Node {}
+
+/// What a node hands out when it is set.
+struct Released {
+    waiters: Waiters,
+    children: Option<Box<List<Weak<Node>>>>,
+    source: Slot,
+}
+
+impl Node {
+    pub(crate) fn new(parent: Option<&Arc<Node>>, has_source: bool) -> Self {
+        // Looking at the parent alone makes a long chain cheap to build; a cancel farther up is
+        // found when somebody asks.
+        let reason = SetOnce::new();
+        if let Some(of_parent) = parent.and_then(|parent| parent.reason.get()) {
+            reason.set(of_parent.clone());
+        }
+        Node {
+            due: None,
+            link: AtomicU32::new(UNLINKED),
+            has_source,
+            driven: has_source || parent.is_some_and(|parent| parent.driven),
+            // What is cancelled needs nobody to look up to.
+            parent: parent.filter(|_| reason.get().is_none()).cloned(),
+            reason,
+            state: Lock::new(State {
+                waiters: List::new(),
+                children: None,
+                source: Slot::Absent,
+            }),
+        }
+    }
+
+    /// Makes a child of `parent` with a source.
+    pub(crate) fn with_source(
+        parent: &Arc<Self>,
+        future: Pin<Box<dyn Future<Output = Cancelled> + Send>>,
+        due: Option<Due>,
+    ) -> Arc<Self> {
+        let mut node = Node::new(Some(parent), true);
+        node.due = due;
+        let node = Arc::new(node);
+        let mut source = Some(Box::new(Source {
+            future,
+            waker: Waker::from(Arc::new(Signal {
+                node: Arc::downgrade(&node),
+            })),
+        }));
+        node.state.with(|state| {
+            if !node.is_set() {
+                state.source = source.take().map_or(Slot::Absent, Slot::Idle);
+            }
+        });
+        drop(source);
+        // Only a node that its ancestors know is reached by their cancel, which has to drop the
+        // source.
+        node.link();
+        node.settle();
+        node
+    }
+
+    fn is_set(&self) -> bool {
+        self.reason.get().is_some()
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.nearest_set().is_some()
+    }
+
+    fn is_due(&self) -> bool {
+        self.due.as_ref().is_some_and(|due| due())
+    }
+
+    /// The first node on the way from this one to the root that is set, or due to be.
+    fn nearest_set(&self) -> Option<&Node> {
+        let mut node = self;
+        while !node.is_set() && !node.is_due() {
+            node = node.parent.as_deref()?;
+        }
+        Some(node)
+    }
+
+    /// Stores the reason of the nearest set ancestor in every node from there down to this one,
+    /// and returns what this one has.
+    pub(crate) fn settle(&self) -> Option<&Cancelled> {
+        let top = self.nearest_set()?;
+        let mut sequence = Sequence::default();
+        if !top.is_set() {
+            let reason = Cancelled::new(CancelKind::DeadlineExceeded, None);
+            top.spread(&reason, &mut sequence);
+        }
+        let mut reason = top.reason.get()?;
+        if !ptr::eq(top, self) {
+            let mut path = Vec::new();
+            let mut node = self;
+            while !ptr::eq(node, top) {
+                path.push(node);
+                node = node.parent.as_deref()?;
+            }
+            while let Some(node) = path.pop() {
+                node.spread(reason, &mut sequence);
+                reason = node.reason.get()?;
+            }
+        }
+        sequence.finish();
+        Some(reason)
+    }
+
+    /// Returns whether this was the first cancellation.
+    pub(crate) fn cancel(&self, reason: Cancelled) -> bool {
+        if self.settle().is_some() {
+            return false;
+        }
+        let mut sequence = Sequence::default();
+        let first = self.spread(&reason, &mut sequence);
+        sequence.finish();
+        first
+    }
+
+    /// Sets this node and whatever is linked below it. Returns whether this node was set by it.
+    fn spread(&self, reason: &Cancelled, sequence: &mut Sequence) -> bool {
+        let Some(mut released) = self.set(reason) else {
+            return false;
+        };
+        // A timeout that has passed came before this cancel, though nobody has looked.
+        let deadline = Cancelled::new(CancelKind::DeadlineExceeded, None);
+        let mut late = false;
+        let mut below = Vec::new();
+        loop {
+            for waker in released
+                .waiters
+                .into_iter()
+                .filter_map(|waiter| waiter.waker)
+            {
+                sequence.run(|| waker.wake());
+            }
+            sequence.run(|| drop(released.source));
+            let children = released.children.into_iter().flat_map(|children| *children);
+            below.extend(children.map(|child| (child, late)));
+            released = loop {
+                let Some((child, parent_late)) = below.pop() else {
+                    return true;
+                };
+                let Some(child) = child.upgrade() else {
+                    continue;
+                };
+                late = parent_late || child.is_due();
+                let set = child.set(if late { &deadline } else { reason });
+                // We may have become the last owner.
+                sequence.run(|| drop(child));
+                if let Some(released) = set {
+                    break released;
+                }
+            };
+        }
+    }
+
+    /// Sets this node alone, if it is not set.
+    fn set(&self, reason: &Cancelled) -> Option<Released> {
+        let reason = reason.clone();
+        self.state.with(|state| {
+            if self.is_set() {
+                return None;
+            }
+            self.reason.set(reason);
+            Some(Released {
+                waiters: mem::take(&mut state.waiters),
+                children: mem::take(&mut state.children),
+                source: mem::replace(&mut state.source, Slot::Absent),
+            })
+        })
+    }
+
+    /// Makes this node and those above it known to their parents.
+    fn link(self: &Arc<Self>) {
+        let mut node = self;
+        while let Some(parent) = &node.parent {
+            if node.link.load(Relaxed) != UNLINKED {
+                return;
+            }
+            parent.state.with(|state| {
+                if !parent.is_set() && node.link.load(Relaxed) == UNLINKED {
+                    let children = state.children.get_or_insert_default();
+                    let key = children.push_back(Arc::downgrade(node));
+                    node.link.store(key, Relaxed);
+                }
+            });
+            node = parent;
+        }
+    }
+
+    /// Registers a waiter, for the first time or once more. The caller has to look again whether
+    /// the node is cancelled.
+    pub(crate) fn register(self: &Arc<Self>, key: &mut Option<Key>, waker: &Waker) {
+        match *key {
+            Some(key) => drop(waiters::refresh(&self.state, key, waker, |state| {
+                self.open(state)
+            })),
+            None => {
+                *key = waiters::register(&self.state, waker, (), |state| self.open(state));
+                self.link();
+            }
+        }
+    }
+
+    /// The list for new waiters, if the node is not set.
+    fn open<'a>(&self, state: &'a mut State) -> Option<&'a mut Waiters> {
+        (!self.is_set()).then_some(&mut state.waiters)
+    }
+
+    /// Takes a waiter out, unless the cancel did.
+    pub(crate) fn deregister(&self, key: Key) -> Option<Waker> {
+        if self.is_set() {
+            return None;
+        }
+        self.state.with(|state| self.open(state)?.remove(key).waker)
+    }
+
+    /// Polls the source of this node, if there is one and nobody else polls it.
+    pub(crate) fn poll_source(&self) -> Option<Cancelled> {
+        if !self.has_source || self.is_set() {
+            return None;
+        }
+        let mut source =
+            self.state.with(
+                |state| match mem::replace(&mut state.source, Slot::Absent) {
+                    Slot::Idle(source) => {
+                        state.source = Slot::Polled { woken: false };
+                        Some(source)
+                    }
+                    other => {
+                        state.source = other;
+                        None
+                    }
+                },
+            )?;
+
+        let mut polled = None;
+        let mut sequence = Sequence::default();
+        sequence.run(|| {
+            let mut cx = Context::from_waker(&source.waker);
+            polled = Some(source.future.as_mut().poll(&mut cx));
+        });
+
+        // It goes back only if it is pending, and the node was not set meanwhile.
+        let mut source = Some(source);
+        let woken = self.state.with(
+            |state| match mem::replace(&mut state.source, Slot::Absent) {
+                Slot::Polled { woken } if matches!(polled, Some(Poll::Pending)) => {
+                    state.source = source.take().map_or(Slot::Absent, Slot::Idle);
+                    woken
+                }
+                _ => false,
+            },
+        );
+        sequence.run(|| drop(source));
+        if woken {
+            self.wake_below(&mut sequence);
+        }
+        sequence.finish();
+        match polled {
+            Some(Poll::Ready(reason)) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Wakes every waiter of this node and of those below it; they stay registered.
+    fn wake_below(&self, sequence: &mut Sequence) {
+        let mut below = Vec::new();
+        let mut wakers = self.state.with(|state| state.take_wakers(&mut below));
+        loop {
+            for waker in wakers {
+                sequence.run(|| waker.wake());
+            }
+            let Some(child) = below.pop() else {
+                return;
+            };
+            wakers = match child.upgrade() {
+                Some(child) => {
+                    let wakers = child.state.with(|state| state.take_wakers(&mut below));
+                    sequence.run(|| drop(child));
+                    wakers
+                }
+                None => Vec::new(),
+            };
+        }
+    }
+
+    /// Takes apart what must not be left to the compiler. Returns the parent, which the caller
+    /// may be the last to own.
+    fn dismantle(&mut self, sequence: &mut Sequence) -> Option<Arc<Node>> {
+        let parent = self.parent.take();
+        if let Some(parent) = &parent {
+            let link = self.link.load(Relaxed);
+            if link != UNLINKED && !parent.is_set() {
+                parent.state.with(|state| {
+                    if let Some(children) = &mut state.children {
+                        children.remove(link);
+                    }
+                });
+            }
+        }
+        let state = self.state.get_mut();
+        let source = mem::replace(&mut state.source, Slot::Absent);
+        if self.has_source {
+            sequence.run(|| drop(source));
+        }
+        if self.is_set() {
+            let reason = mem::replace(&mut self.reason, SetOnce::new());
+            sequence.run(|| drop(reason));
+        }
+        parent
+    }
+}
+
+impl State {
+    fn take_wakers(&mut self, below: &mut Vec<Weak<Node>>) -> Vec<Waker> {
+        if let Some(children) = &mut self.children {
+            children.for_each(|child| below.push(child.clone()));
+        }
+        self.waiters.take_wakers()
+    }
+}
+
+impl Drop for Node {
+    /// A chain of a million nodes is dropped in a loop.
+    fn drop(&mut self) {
+        let mut sequence = Sequence::default();
+        let mut parent = self.dismantle(&mut sequence);
+        while let Some(mut node) = parent.and_then(Arc::into_inner) {
+            parent = node.dismantle(&mut sequence);
+        }
+        sequence.finish();
+    }
+}
+
+/// Wakes for a source. It outlives the node if somebody keeps the waker.
+struct Signal {
+    node: Weak<Node>,
+}
+
+impl Wake for Signal {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Some(node) = self.node.upgrade() else {
+            return;
+        };
+        let idle = node.state.with(|state| match &mut state.source {
+            Slot::Absent => false,
+            Slot::Idle(_) => true,
+            Slot::Polled { woken } => {
+                *woken = true;
+                false
+            }
+        });
+        let mut sequence = Sequence::default();
+        if idle {
+            node.wake_below(&mut sequence);
+        }
+        sequence.run(|| drop(node));
+        sequence.finish();
+    }
+}
