@@ -728,7 +728,6 @@ fn any_thread_may_abort_a_task_at_any_time() {
 }
 
 #[test]
-#[ignore = "bug: an abort between two looks is lost"]
 fn a_task_that_another_thread_spawns_and_aborts_at_once_goes_though_there_is_no_slot() {
     let root = Root::new();
     let mut group = Group::new().limit(1);
