@@ -213,6 +213,7 @@ fn no_cause_is_made_where_errors_cancel_nothing() {
 }
 
 #[test]
+#[cfg(feature = "std")] // Otherwise nothing can be caught on the way.
 fn a_cause_from_that_panics_cancels_the_context_all_the_same() {
     // P1: the siblings wait for it, and would wait for ever.
     let root = Root::new();

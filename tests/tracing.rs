@@ -381,6 +381,31 @@ fn aborted_tasks_are_dropped_and_have_not_finished() {
     );
 }
 
+// H2, H3: that a task has no outcome is still known where it matters.
+#[test]
+fn aborted_tasks_and_those_in_the_background_have_no_outcome() {
+    let told = Told::by(|| {
+        let mut group = ErrGroup::<(), Fail>::new();
+        let s = group.spawner();
+        s.spawn_with_handle(pending::<Unit>()).abort();
+        s.spawn_background(ready(Ok(())));
+        s.spawn(yields_then_ok());
+        let running = s.spawn_with_handle(pending::<Unit>());
+        assert!(Root::new().poll_new(group.next()).is_pending());
+        running.abort();
+        assert_eq!(run(group.settle()), [Ok(())]);
+    });
+    assert_eq!(
+        told.end_of_each(),
+        [
+            (0, "dropped"),
+            (1, "finished"),
+            (2, "finished"),
+            (3, "dropped")
+        ]
+    );
+}
+
 // H3
 #[test]
 fn tasks_in_the_background_are_dropped_at_the_end() {
@@ -673,8 +698,7 @@ fn group_may_be_polled_and_dropped_on_other_threads() {
 /// all of them.
 #[test]
 fn subscriber_is_never_called_under_a_lock() {
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
+    expect_to_end(|| {
         for scenario in [fails, cancels, finishes, aborts, drops] {
             let recorder = Recorder::default();
             let hook = recorder.hook.clone();
@@ -691,10 +715,7 @@ fn subscriber_is_never_called_under_a_lock() {
             // More than one each for spawned, new, enter, started, exit.
             assert!(calls.load(SeqCst) > 10, "it is not called at all");
         }
-        done.send(()).unwrap();
     });
-    let end = is_done.recv_timeout(Duration::from_secs(60));
-    assert_eq!(end, Ok(()), "it hangs, or has panicked");
 
     type Group = ErrGroup<'static, (), Fail>;
 
@@ -711,7 +732,8 @@ fn subscriber_is_never_called_under_a_lock() {
             _ = (context.is_cancelled(), context.reason(), context.check());
             _ = Root::new().poll_new(context.cancelled());
             _ = (context.child().cancel(), background.is_finished());
-            if call < 50 {
+            // Not for ever; but those that are refused take the locks, too.
+            if call < 50 || s.is_closed() {
                 s.spawn(yields_then_ok());
                 s.spawn_named("from a subscriber", ready(Ok(())));
                 s.spawn_background(pending());
@@ -777,24 +799,39 @@ fn subscriber_is_never_called_under_a_lock() {
 #[test]
 fn what_a_subscriber_spawns_is_run() {
     let ran = Arc::new(AtomicUsize::new(0));
-    let recorder = Recorder::default();
-    let hook = recorder.hook.clone();
-    tracing::subscriber::with_default(Registry::default().with(recorder), || {
-        let mut group = ErrGroup::<(), Fail>::new();
-        let (s, once, counted) = (group.spawner(), AtomicUsize::new(0), ran.clone());
-        _ = hook.set(Box::new(move || {
-            if once.fetch_add(1, SeqCst) < 3 {
-                let ran = counted.clone();
-                s.spawn(async move {
-                    ran.fetch_add(1, SeqCst);
-                    Ok(())
-                });
-            }
-        }));
-        group.spawn(ready(Ok(())));
-        run(group).unwrap();
+    let counted = ran.clone();
+    expect_to_end(|| {
+        let recorder = Recorder::default();
+        let hook = recorder.hook.clone();
+        tracing::subscriber::with_default(Registry::default().with(recorder), || {
+            let mut group = ErrGroup::<(), Fail>::new();
+            let (s, calls) = (group.spawner(), AtomicUsize::new(0));
+            _ = hook.set(Box::new(move || {
+                if calls.fetch_add(1, SeqCst) < 3 {
+                    let ran = counted.clone();
+                    s.spawn(async move {
+                        ran.fetch_add(1, SeqCst);
+                        Ok(())
+                    });
+                }
+            }));
+            group.spawn(ready(Ok(())));
+            run(group).unwrap();
+        });
     });
     assert_eq!(ran.load(SeqCst), 3);
+}
+
+/// Runs `f` on another thread, because it might hang.
+#[track_caller]
+fn expect_to_end(f: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        f();
+        done.send(()).unwrap();
+    });
+    let end = is_done.recv_timeout(Duration::from_secs(30));
+    assert_eq!(end, Ok(()), "it hangs, or has panicked");
 }
 
 /// What is called at everything that a recorder is told.
