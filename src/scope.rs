@@ -27,7 +27,8 @@ use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 ///
 /// ```
 /// use errgroup::scope;
-/// use std::io;
+///
+/// type Error = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # smol::block_on(async {
 /// let files = ["Cargo.toml".to_string(), "README.md".to_string()];
@@ -37,7 +38,7 @@ use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 ///     for file in &files {
 ///         // Borrows from outside of the scope.
 ///         sizes.push(s.spawn_with_handle(async move {
-///             Ok::<_, io::Error>(smol::fs::metadata(file).await?.len())
+///             Ok::<_, Error>(smol::fs::metadata(file).await?.len())
 ///         }));
 ///     }
 ///     let mut total = 0;
@@ -48,7 +49,7 @@ use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 /// })
 /// .await?;
 /// # assert!(total > 0);
-/// # Ok::<_, io::Error>(())
+/// # Ok::<_, Error>(())
 /// # }).unwrap();
 /// ```
 ///
@@ -117,18 +118,19 @@ where
 ///
 /// ```
 /// use errgroup::{CancelContext, scope_in};
-/// use std::io;
 /// use std::time::Duration;
+///
+/// type Error = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # smol::block_on(async {
 /// let parent = CancelContext::new();
 /// let grace = || smol::Timer::after(Duration::from_secs(3));
 ///
 /// let result = scope_in(&parent, grace, async |s, context| {
-///     s.spawn(async { Err(io::Error::other("no")) });
+///     s.spawn(async { Err("no".into()) });
 ///     context.cancelled().await;
 ///     // Clean up here.
-///     Ok(())
+///     Ok::<_, Error>(())
 /// });
 /// assert_eq!(result.await.unwrap_err().to_string(), "no");
 /// # });
@@ -168,16 +170,16 @@ where
 ///
 /// ```
 /// use errgroup::{CancelContext, local_scope_in};
-/// use std::{cell::Cell, future::pending, io};
+/// use std::{cell::Cell, error::Error, future::pending};
 ///
 /// # futures::executor::block_on(async {
 /// let parent = CancelContext::new();
 /// let cleaned = Cell::new(false);
 /// let result = local_scope_in(&parent, pending::<()>, async |s, context| {
-///     s.spawn(async { Err(io::Error::other("no")) });
+///     s.spawn(async { Err("no".into()) });
 ///     context.cancelled().await;
 ///     cleaned.set(true);
-///     Ok(())
+///     Ok::<_, Box<dyn Error + Send + Sync>>(())
 /// });
 /// assert!(result.await.is_err());
 /// assert!(cleaned.get());

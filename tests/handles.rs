@@ -490,6 +490,7 @@ fn a_handle_tells_the_reason_when_the_grace_is_over() {
     drop(context);
 }
 
+#[cfg(feature = "std")]
 #[test]
 fn the_handle_of_a_task_that_panics_says_task_failed() {
     let mut group = Group::new();
