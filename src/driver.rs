@@ -254,9 +254,8 @@ where
 
     /// What `.await` returns when the group is done or has failed.
     pub(crate) fn take_result(&mut self) -> Result<(), E> {
-        self.kept.drop_values();
+        self.kept.drop_all_but_failure();
         let failure = self.kept.pop_error();
-        drop(mem::take(&mut self.kept));
         self.hand_over();
         failure.map_or(Ok(()), Err)
     }

@@ -423,17 +423,15 @@ where
         *polling = true;
         let poll = future.poll(cx);
         *polling = false;
-        poll.map(|result| {
-            this.future.set(None);
-            match result {
-                Ok(value) => {
-                    promise.resolve(Ok(value));
-                    Ok(())
-                }
-                Err(error) => {
-                    promise.resolve(Err(Cancelled::new(CancelKind::TaskFailed, None)));
-                    Err(error)
-                }
+        // The future is dropped by the group, which loses nothing if its destructor panics.
+        poll.map(|result| match result {
+            Ok(value) => {
+                promise.resolve(Ok(value));
+                Ok(())
+            }
+            Err(error) => {
+                promise.resolve(Err(Cancelled::new(CancelKind::TaskFailed, None)));
+                Err(error)
             }
         })
     }

@@ -85,11 +85,14 @@ impl<T, E> Outcomes<T, E> {
         self.errors.pop_front().map(|kept| kept.error)
     }
 
-    pub(crate) fn drop_values(&mut self) {
+    /// Drops everything but the first error.
+    pub(crate) fn drop_all_but_failure(&mut self) {
         self.taken += self.values.len();
         self.indices = Indices::new::<T>();
+        let later = self.errors.split_off(self.errors.len().min(1));
         let mut sequence = Sequence::default();
         sequence.drop_each(mem::take(&mut self.values));
+        sequence.drop_each(later);
         sequence.finish();
     }
 
