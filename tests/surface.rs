@@ -645,7 +645,8 @@ fn the_body_of_a_scope_is_a_closure_of_any_sort() {
         let two = scope(async |s| {
             let text = &text;
             let length = s.spawn_with_handle(async move { Ok(text.len()) });
-            Ok::<_, Cancelled>(length.await?)
+            let length = length.await?;
+            Ok::<_, Cancelled>(length)
         });
         assert_eq!(is_send(two).await.unwrap(), 8);
         let three = scope(|s| async move {
@@ -955,6 +956,10 @@ struct Pool {
 
 impl Pool {
     const fn new() -> Self {
+        #[expect(
+            clippy::declare_interior_mutable_const,
+            reason = "to see that it can be"
+        )]
         const ONE: Semaphore = Semaphore::new(1);
         Pool { slots: ONE }
     }
@@ -1256,7 +1261,7 @@ fn a_refused_future_comes_back_whatever_it_is() {
 
 #[test]
 fn a_group_is_a_stream_of_results_for_whoever_takes_streams() {
-    async fn count(mut stream: impl Stream<Item = Result<u8, ()>> + FusedStream + Unpin) -> usize {
+    async fn count(mut stream: impl FusedStream<Item = Result<u8, ()>> + Unpin) -> usize {
         let mut count = 0;
         while stream.next().await.is_some() {
             count += 1;
