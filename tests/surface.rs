@@ -27,7 +27,7 @@ use errgroup::{
     try_map, try_map_stream,
 };
 use futures::future::{BoxFuture, FusedFuture, LocalBoxFuture};
-use futures::stream::{FusedStream, Stream, StreamExt};
+use futures::stream::{FusedStream, StreamExt};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
