@@ -500,7 +500,7 @@ fn tasks_that_wake_themselves_and_end_at_once_leave_no_trace() {
         let wakers = &wakers;
         group.spawn(poll_fn(move |cx| {
             cx.waker().wake_by_ref();
-            cx.waker().clone().wake();
+            cx.waker().wake_by_ref();
             wakers.borrow_mut().push(cx.waker().clone());
             Poll::Ready(Ok(number))
         }));
