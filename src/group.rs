@@ -214,19 +214,18 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// # Examples
     ///
     /// ```
-    /// use errgroup::{CancelContext, ErrGroup};
+    /// use errgroup::{CancelContext, Cancelled, ErrGroup};
     /// use futures::future::pending;
-    /// use std::io;
     /// use std::time::Duration;
     ///
     /// # smol::block_on(async {
     /// let grace = || smol::Timer::after(Duration::from_millis(10));
     /// let (context, mut group) = ErrGroup::with_grace(&CancelContext::new(), grace);
-    /// group.spawn(pending::<io::Result<()>>()); // Does not listen.
+    /// group.spawn(pending::<Result<(), Cancelled>>()); // Does not listen.
     /// context.cancel_with("time to go home");
     ///
     /// let error = group.await.unwrap_err();
-    /// assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    /// assert_eq!(error.cause().unwrap().to_string(), "time to go home");
     /// # });
     /// ```
     pub fn with_grace<G, S>(parent: &CancelContext, grace: G) -> (CancelContext, Self)

@@ -27,7 +27,8 @@ use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 ///
 /// ```
 /// use errgroup::scope;
-/// use std::io;
+///
+/// type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// # smol::block_on(async {
 /// let files = ["Cargo.toml".to_string(), "README.md".to_string()];
@@ -37,7 +38,7 @@ use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 ///     for file in &files {
 ///         // Borrows from outside of the scope.
 ///         sizes.push(s.spawn_with_handle(async move {
-///             Ok::<_, io::Error>(smol::fs::metadata(file).await?.len())
+///             Ok::<_, BoxError>(smol::fs::metadata(file).await?.len())
 ///         }));
 ///     }
 ///     let mut total = 0;
@@ -48,7 +49,7 @@ use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 /// })
 /// .await?;
 /// # assert!(total > 0);
-/// # Ok::<_, io::Error>(())
+/// # Ok::<_, BoxError>(())
 /// # }).unwrap();
 /// ```
 ///
@@ -130,7 +131,7 @@ where
 ///
 /// ```
 /// use errgroup::{CancelContext, scope_in};
-/// use std::io;
+/// use std::error::Error;
 /// use std::time::Duration;
 ///
 /// # smol::block_on(async {
@@ -138,7 +139,7 @@ where
 /// let grace = || smol::Timer::after(Duration::from_secs(3));
 ///
 /// let result = scope_in(&parent, grace, async |s, context| {
-///     s.spawn(async { Err(io::Error::other("no")) });
+///     s.spawn(async { Err::<(), Box<dyn Error + Send + Sync>>("no".into()) });
 ///     context.cancelled().await;
 ///     // Clean up here.
 ///     Ok(())
@@ -182,13 +183,13 @@ where
 ///
 /// ```
 /// use errgroup::{CancelContext, local_scope_in};
-/// use std::{cell::Cell, future::pending, io};
+/// use std::{cell::Cell, error::Error, future::pending};
 ///
 /// # futures::executor::block_on(async {
 /// let parent = CancelContext::new();
 /// let cleaned = Cell::new(false);
 /// let result = local_scope_in(&parent, pending::<()>, async |s, context| {
-///     s.spawn(async { Err(io::Error::other("no")) });
+///     s.spawn(async { Err::<(), Box<dyn Error>>("no".into()) });
 ///     context.cancelled().await;
 ///     cleaned.set(true);
 ///     Ok(())
