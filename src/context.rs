@@ -473,6 +473,23 @@ impl fmt::Debug for CancelContext {
 /// The future of [`CancelContext::cancelled`].
 ///
 /// When it has completed it may be polled again, and gives the same reason.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{CancelContext, Cancelling};
+///
+/// struct Listener {
+///     stopped: Cancelling,
+/// }
+///
+/// let context = CancelContext::new();
+/// let mut listener = Listener { stopped: context.cancelled() };
+/// context.cancel();
+/// # futures::executor::block_on(async {
+/// (&mut listener.stopped).await;
+/// # });
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Cancelling {
     node: Arc<Node>,
@@ -552,6 +569,19 @@ impl fmt::Debug for Cancelling {
 
 pin_project! {
     /// The future of [`CancelContext::run`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{CancelContext, Run};
+    ///
+    /// async fn work() -> u32 { 7 }
+    ///
+    /// let run: Run<_> = CancelContext::new().run(work());
+    /// # futures::executor::block_on(async {
+    /// assert_eq!(run.await.unwrap(), 7);
+    /// # });
+    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct Run<Fut> {
         #[pin]
@@ -607,6 +637,14 @@ impl<Fut> fmt::Debug for Run<Fut> {
 }
 
 /// Cancels a context when it is dropped; made by [`CancelContext::drop_guard`].
+///
+/// # Examples
+///
+/// ```
+/// let context = errgroup::CancelContext::new();
+/// drop(context.drop_guard());
+/// assert!(context.is_cancelled());
+/// ```
 #[must_use = "dropping the guard cancels the context"]
 pub struct DropGuard {
     /// `None` once it is disarmed.

@@ -38,6 +38,20 @@ pub struct Cancelled {
 }
 
 /// What kind of event cancelled a context; see [`Cancelled::kind`].
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{CancelContext, CancelKind};
+///
+/// let context = CancelContext::new();
+/// context.cancel();
+/// match context.reason().unwrap().kind() {
+///     CancelKind::DeadlineExceeded => eprintln!("too late"),
+///     CancelKind::TaskFailed => eprintln!("a sibling failed"),
+///     _ => eprintln!("stopped"),
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CancelKind {
@@ -60,16 +74,43 @@ impl Cancelled {
     }
 
     /// The kind of event that cancelled the context.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{CancelContext, CancelKind};
+    ///
+    /// let context = CancelContext::new();
+    /// context.cancel();
+    /// assert_eq!(context.reason().unwrap().kind(), CancelKind::Cancelled);
+    /// ```
     pub fn kind(&self) -> CancelKind {
         self.kind
     }
 
     /// Whether it was a deadline that passed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let context = errgroup::CancelContext::new().with_deadline(async {});
+    /// assert!(context.cancelled().await.is_deadline());
+    /// # });
+    /// ```
     pub fn is_deadline(&self) -> bool {
         self.kind == CancelKind::DeadlineExceeded
     }
 
     /// The cause that was given with the cancellation, if there was one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let context = errgroup::CancelContext::new();
+    /// context.cancel_with("enough");
+    /// assert_eq!(context.reason().unwrap().cause().unwrap().to_string(), "enough");
+    /// ```
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.cause.as_deref()
     }
@@ -148,32 +189,114 @@ impl<E> Errors<E> {
     }
 
     /// How many errors there are.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let futures = [Ok(1), Err("a"), Err("b")].map(ready);
+    /// let group: ErrGroup<'_, _, _> = futures.into_iter().collect();
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// assert_eq!(errors.len(), 2);
+    /// # });
+    /// ```
     pub fn len(&self) -> usize {
         self.errors.len()
     }
 
     /// Whether there is no error at all, which happens only when
     /// [`first_ok`](crate::Group::first_ok) had no task to try.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # futures::executor::block_on(async {
+    /// let group = errgroup::ErrGroup::<(), &str>::new();
+    /// assert!(group.first_ok().await.unwrap_err().is_empty());
+    /// # });
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
 
     /// How many tasks came to an outcome, good or bad.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let futures = [Ok(1), Err("a"), Err("b")].map(ready);
+    /// let group: ErrGroup<'_, _, _> = futures.into_iter().collect();
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// assert_eq!(errors.total(), 3);
+    /// # });
+    /// ```
     pub fn total(&self) -> usize {
         self.total
     }
 
     /// The errors with the indices of their tasks, in spawn order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let futures = [Ok(1), Err("a"), Err("b")].map(ready);
+    /// let group: ErrGroup<'_, _, _> = futures.into_iter().collect();
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// for (index, error) in errors.iter() {
+    ///     eprintln!("task {index}: {error}");
+    /// }
+    /// assert_eq!(errors.iter().next(), Some((1, &"a")));
+    /// # });
+    /// ```
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, &E)> + DoubleEndedIterator {
         self.errors.iter().map(|(index, error)| (*index, error))
     }
 
     /// The error that came first in time, whatever the index of its task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let futures = [Ok(1), Err("a"), Err("b")].map(ready);
+    /// let group: ErrGroup<'_, _, _> = futures.into_iter().collect();
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// assert_eq!(errors.first(), Some(&"a"));
+    /// # });
+    /// ```
     pub fn first(&self) -> Option<&E> {
         self.errors.get(self.first).map(|(_, error)| error)
     }
 
     /// Like [`first`](Errors::first), by value; the others are dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let futures = [Ok(1), Err("a"), Err("b")].map(ready);
+    /// let group: ErrGroup<'_, _, _> = futures.into_iter().collect();
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// assert_eq!(errors.into_first(), Some("a"));
+    /// # });
+    /// ```
     pub fn into_first(mut self) -> Option<E> {
         if self.errors.is_empty() {
             None
@@ -183,6 +306,20 @@ impl<E> Errors<E> {
     }
 
     /// The errors with the indices of their tasks, in spawn order.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let futures = [Ok(1), Err("a"), Err("b")].map(ready);
+    /// let group: ErrGroup<'_, _, _> = futures.into_iter().collect();
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// assert_eq!(errors.into_vec(), [(1, "a"), (2, "b")]);
+    /// # });
+    /// ```
     pub fn into_vec(self) -> Vec<(usize, E)> {
         self.errors
     }
@@ -245,11 +382,33 @@ impl<Fut> TrySpawnError<Fut> {
     }
 
     /// Gives the future back.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let spawner = ErrGroup::<(), ()>::new().spawner();
+    /// let refused = spawner.try_spawn(async { Ok(()) }).unwrap_err();
+    /// refused.into_inner().await.unwrap(); // Runs it here.
+    /// # });
+    /// ```
     pub fn into_inner(self) -> Fut {
         self.future
     }
 
     /// Whether the group was at its limit. Otherwise it has failed or is closed.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let spawner = ErrGroup::<(), ()>::new().spawner();
+    /// let refused = spawner.try_spawn(async { Ok(()) }).unwrap_err();
+    /// assert!(!refused.is_full()); // The group is gone.
+    /// ```
     pub fn is_full(&self) -> bool {
         self.full
     }
@@ -354,11 +513,37 @@ std_only! {
         }
 
         /// The text of the panic, if it was a text, as it is with `panic!`.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use errgroup::{ErrGroup, Panicked};
+        ///
+        /// # futures::executor::block_on(async {
+        /// let mut group = ErrGroup::<(), Panicked>::new().catch_panics();
+        /// group.spawn(async { std::panic::panic_any(7_u8) });
+        /// let panicked = group.await.unwrap_err();
+        /// assert_eq!(panicked.message(), None); // It was no text.
+        /// # });
+        /// ```
         pub fn message(&self) -> Option<&str> {
             self.message.as_deref()
         }
 
         /// What the panic carried.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use errgroup::{ErrGroup, Panicked};
+        ///
+        /// # futures::executor::block_on(async {
+        /// let mut group = ErrGroup::<(), Panicked>::new().catch_panics();
+        /// group.spawn(async { std::panic::panic_any(7_u8) });
+        /// let panicked = group.await.unwrap_err();
+        /// assert_eq!(*panicked.into_payload().downcast::<u8>().unwrap(), 7);
+        /// # });
+        /// ```
         pub fn into_payload(self) -> Box<dyn core::any::Any + Send> {
             self.payload.into_inner()
         }
@@ -368,6 +553,19 @@ std_only! {
         /// # Panics
         ///
         /// Always, with the payload of the original panic.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use errgroup::{ErrGroup, Panicked};
+        ///
+        /// # futures::executor::block_on(async {
+        /// let mut group = ErrGroup::<(), Panicked>::new().catch_panics();
+        /// group.spawn(async { std::panic::panic_any(7_u8) });
+        /// let panicked = group.await.unwrap_err();
+        /// assert!(std::panic::catch_unwind(|| panicked.resume()).is_err());
+        /// # });
+        /// ```
         pub fn resume(self) -> ! {
             resume(self.into_payload())
         }
@@ -423,6 +621,20 @@ std_only! {
 
 /// More permits were requested than a [`Semaphore`](crate::Semaphore) has in all, so that the
 /// request could never be met.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{Semaphore, TooLarge};
+///
+/// # futures::executor::block_on(async {
+/// let semaphore = Semaphore::new(2);
+/// let Err(TooLarge { requested, capacity, .. }) = semaphore.acquire(3).await else {
+///     unreachable!();
+/// };
+/// assert_eq!((requested, capacity), (3, 2));
+/// # });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TooLarge {

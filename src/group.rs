@@ -29,6 +29,21 @@ use crate::trace;
 /// A group of tasks that are `Send`; the group is `Send`, too.
 ///
 /// See [`Group`] for everything else.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::ErrGroup;
+///
+/// fn job<'a>(text: &'a str) -> ErrGroup<'a, usize, std::io::Error> {
+///     let mut group = ErrGroup::new();
+///     group.spawn(async { Ok(text.len()) });
+///     group
+/// }
+/// # futures::executor::block_on(async {
+/// assert_eq!(job("text").collect().await.unwrap(), [4]);
+/// # });
+/// ```
 pub type ErrGroup<'env, T, E> = Group<'env, T, E, Sending>;
 
 /// A group of tasks that need not be `Send`; neither is the group.
@@ -484,16 +499,46 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     }
 
     /// How many tasks wait to be started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// group.spawn(async { Ok(()) });
+    /// assert_eq!(group.queued(), 1);
+    /// ```
     pub fn queued(&self) -> usize {
         self.inbox.queued()
     }
 
     /// How many tasks are running or queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// group.spawn(async { Ok(()) });
+    /// assert_eq!(group.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.inbox.len()
     }
 
     /// Whether nothing is running or queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// group.spawn(async { Ok(()) });
+    /// assert!(!group.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -652,6 +697,10 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Nothing is driven while you do not poll the stream: a slow `for_each` on it stops the
     /// tasks meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`next`](Group::next): dropping the stream loses nothing.
     ///
     /// # Examples
     ///
@@ -837,6 +886,11 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
 /// Gives the first error in time. What that does to the siblings is up to how the group was made.
 /// A fail-fast or keep-going group that is awaited through `&mut` is empty afterwards, and can be
 /// used again; a graceful one is closed.
+///
+/// # Cancel safety
+///
+/// Nothing is lost when it is awaited through `&mut` and that is dropped. Dropping the group drops
+/// its tasks.
 impl<T, E, K: Kind> Future for Group<'_, T, E, K> {
     type Output = Result<(), E>;
 
@@ -950,6 +1004,26 @@ impl<T, E, K: Kind> Drop for Group<'_, T, E, K> {
 }
 
 /// The outcomes of a group as they come; made by [`Group::results`].
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{ErrGroup, Results};
+/// use futures::StreamExt;
+///
+/// async fn failures(mut results: Results<'_, '_, u32, String>) -> usize {
+///     let mut count = 0;
+///     while let Some(outcome) = results.next().await {
+///         count += usize::from(outcome.is_err());
+///     }
+///     count
+/// }
+/// # futures::executor::block_on(async {
+/// let mut group = ErrGroup::new();
+/// group.spawn(async { Err("no".to_string()) });
+/// assert_eq!(failures(group.results()).await, 1);
+/// # });
+/// ```
 #[must_use = "streams do nothing unless polled"]
 pub struct Results<'a, 'env, T, E, K: Kind = Sending> {
     group: &'a mut Group<'env, T, E, K>,

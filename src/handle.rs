@@ -193,6 +193,25 @@ pub struct Started<U> {
 impl<U> Started<U> {
     /// Says that the task is up, and gives a value to whoever waits for that. From now on the task
     /// is one as any other.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{Started, scope};
+    ///
+    /// # futures::executor::block_on(async {
+    /// scope(async |s| {
+    ///     let up = s.start(async |started: Started<&str>| {
+    ///         started.ready("up");
+    ///         Ok::<_, ()>(())
+    ///     });
+    ///     assert_eq!(up.await, Ok("up"));
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap();
+    /// # });
+    /// ```
     pub fn ready(self, value: U) {
         // First, so that who waits finds it counted.
         self.start.forget_note();

@@ -39,7 +39,7 @@ use crate::tasks::Done;
 /// # Panics
 ///
 /// If `limit` is 0, at the call. A panic of `f`, of a future or of `items` goes on out of the
-/// poll; polling it again after that panics, too.
+/// poll. Polling it after that, or after it has completed, panics, too.
 ///
 /// # Cancel safety
 ///
@@ -81,7 +81,7 @@ where
 ///
 /// # Panics
 ///
-/// If `limit` is 0, at the call.
+/// As with [`try_map`].
 ///
 /// # Cancel safety
 ///
@@ -135,7 +135,7 @@ where
 ///
 /// # Panics
 ///
-/// If `limit` is 0, at the call.
+/// As with [`try_map`].
 ///
 /// # Cancel safety
 ///
@@ -182,7 +182,7 @@ where
 ///
 /// # Panics
 ///
-/// If `limit` is 0, at the call.
+/// As with [`try_map`].
 ///
 /// # Cancel safety
 ///
@@ -215,6 +215,18 @@ where
 
 pin_project! {
     /// The future of [`try_map`] and [`try_map_stream`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::try_map;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let values = try_map([1, 2], 2, |number| ready(Ok::<_, ()>(number * 2)));
+    /// assert_eq!(values.await, Ok(vec![2, 4]));
+    /// # });
+    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct TryMap<S, F, Fut, T> {
         #[pin]
@@ -241,6 +253,18 @@ where
 
 pin_project! {
     /// The future of [`try_for_each`] and [`try_for_each_stream`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::try_for_each;
+    /// use std::future::ready;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let work = try_for_each([1, 2], 2, |number| ready(if number < 2 { Ok(()) } else { Err(number) }));
+    /// assert_eq!(work.await, Err(2));
+    /// # });
+    /// ```
     #[must_use = "futures do nothing unless polled"]
     pub struct TryForEach<S, F, Fut> {
         #[pin]

@@ -89,6 +89,15 @@ where
 ///
 /// A panic of the task goes on in whoever polls this. It panics, too, if the runtime is shut down
 /// before the task has ended.
+///
+/// # Examples
+///
+/// ```
+/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// let task = errgroup::on_tokio::spawn(std::future::pending::<()>());
+/// drop(task); // It is not left running.
+/// # });
+/// ```
 #[must_use = "dropping it aborts the task"]
 pub struct Task<T>(JoinHandle<T>);
 

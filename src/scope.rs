@@ -59,7 +59,8 @@ use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 ///
 /// # Panics
 ///
-/// A panic of the body or of a task goes on out of the poll.
+/// A panic of the body or of a task goes on out of the poll. Polling it after that, or after it has
+/// completed, panics, too.
 ///
 /// # Cancel safety
 ///
@@ -98,6 +99,18 @@ where
 /// assert_eq!(count.get(), 3);
 /// # });
 /// ```
+///
+/// # Errors
+///
+/// As with [`scope`].
+///
+/// # Panics
+///
+/// As with [`scope`].
+///
+/// # Cancel safety
+///
+/// As with [`scope`].
 pub fn local_scope<'env, R, E, B, Fut>(body: B) -> impl Future<Output = Result<R, E>>
 where
     B: FnOnce(LocalErrSpawner<'env, (), E>) -> Fut + 'env,
@@ -143,7 +156,8 @@ where
 ///
 /// # Panics
 ///
-/// A panic of the body or of a task goes on out of the poll.
+/// A panic of the body or of a task goes on out of the poll. Polling it after that, or after it has
+/// completed, panics, too.
 ///
 /// # Cancel safety
 ///
@@ -185,6 +199,18 @@ where
 /// assert!(cleaned.get());
 /// # });
 /// ```
+///
+/// # Errors
+///
+/// As with [`scope_in`].
+///
+/// # Panics
+///
+/// As with [`scope_in`].
+///
+/// # Cancel safety
+///
+/// As with [`scope_in`].
 pub fn local_scope_in<'env, R, E, G, S, B, Fut>(
     parent: &CancelContext,
     grace: G,

@@ -231,18 +231,71 @@ impl fmt::Debug for Semaphore {
 }
 
 /// Permits of a [`Semaphore`], given back when this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{Permit, Semaphore};
+///
+/// struct Connection<'a> {
+///     _permit: Permit<'a>,
+/// }
+///
+/// let semaphore = Semaphore::new(1);
+/// let connection = semaphore.try_acquire(1).map(|_permit| Connection { _permit });
+/// assert_eq!(semaphore.available(), 0);
+/// drop(connection);
+/// assert_eq!(semaphore.available(), 1);
+/// ```
 #[must_use = "the permits are given back when this is dropped"]
 pub struct Permit<'a>(Held<&'a Semaphore>);
 
 /// Permits that own their [`Semaphore`], given back when this is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::Semaphore;
+/// use std::sync::Arc;
+///
+/// let semaphore = Arc::new(Semaphore::new(1));
+/// let permit = semaphore.try_acquire_owned(1).unwrap();
+/// std::thread::spawn(move || drop(permit)).join().unwrap();
+/// assert_eq!(semaphore.available(), 1);
+/// ```
 #[must_use = "the permits are given back when this is dropped"]
 pub struct OwnedPermit(Held<Arc<Semaphore>>);
 
 /// The future of [`Semaphore::acquire`].
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{Acquire, Semaphore};
+///
+/// static SEMAPHORE: Semaphore = Semaphore::new(1);
+///
+/// let acquire: Acquire<'static> = SEMAPHORE.acquire(1);
+/// # futures::executor::block_on(async {
+/// assert_eq!(acquire.await.unwrap().permits(), 1);
+/// # });
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire<'a>(Acquiring<&'a Semaphore>);
 
 /// The future of [`Semaphore::acquire_owned`].
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{AcquireOwned, Semaphore};
+/// use std::sync::Arc;
+///
+/// let acquire: AcquireOwned = Arc::new(Semaphore::new(1)).acquire_owned(1);
+/// # futures::executor::block_on(async {
+/// assert_eq!(acquire.await.unwrap().permits(), 1); // It keeps the semaphore.
+/// # });
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct AcquireOwned(Acquiring<Arc<Semaphore>>);
 

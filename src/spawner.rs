@@ -14,9 +14,40 @@ use crate::tally::Note;
 use crate::trace;
 
 /// Spawns tasks into the [`ErrGroup`](crate::ErrGroup) it came from.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{ErrGroup, ErrSpawner};
+///
+/// struct Job<'env> {
+///     spawner: ErrSpawner<'env, (), std::io::Error>,
+/// }
+///
+/// let group = ErrGroup::new();
+/// let job = Job { spawner: group.spawner() };
+/// job.spawner.spawn(async { Ok(()) });
+/// # drop(group);
+/// ```
 pub type ErrSpawner<'env, T, E> = Spawner<'env, T, E, Sending>;
 
 /// Spawns tasks into the [`LocalErrGroup`](crate::LocalErrGroup) it came from.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::LocalErrGroup;
+/// use std::rc::Rc;
+///
+/// let text = Rc::new("not Send");
+/// let group = LocalErrGroup::<(), ()>::new();
+/// let spawner = group.spawner();
+/// spawner.spawn(async move {
+///     println!("{text}");
+///     Ok(())
+/// });
+/// # drop(group);
+/// ```
 pub type LocalErrSpawner<'env, T, E> = Spawner<'env, T, E, Local>;
 
 /// Spawns tasks into a group, from anywhere: from another task of the program, from another
@@ -220,21 +251,65 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     ///
     /// Like [`queued`](Spawner::queued) and [`len`](Spawner::len), the figure may be out of date
     /// when it arrives, if the group is polled on another thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// let spawner = group.spawner();
+    /// group.spawn(async { Ok(()) });
+    /// assert_eq!(spawner.running(), 0); // Nobody has polled the group.
+    /// ```
     pub fn running(&self) -> usize {
         self.inbox.running()
     }
 
     /// How many tasks wait to be started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// let spawner = group.spawner();
+    /// group.spawn(async { Ok(()) });
+    /// assert_eq!(spawner.queued(), 1);
+    /// ```
     pub fn queued(&self) -> usize {
         self.inbox.queued()
     }
 
     /// How many tasks are running or queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// let spawner = group.spawner();
+    /// group.spawn(async { Ok(()) });
+    /// assert_eq!(spawner.len(), 1);
+    /// ```
     pub fn len(&self) -> usize {
         self.inbox.len()
     }
 
     /// Whether nothing is running or queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// let spawner = group.spawner();
+    /// group.spawn(async { Ok(()) });
+    /// assert!(!spawner.is_empty());
+    /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -46,6 +46,18 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 /// The future of [`sleep`].
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::time::{Sleep, sleep};
+/// use std::time::Duration;
+///
+/// let sleep: Sleep = sleep(Duration::from_millis(1));
+/// # futures::executor::block_on(async {
+/// sleep.await;
+/// # });
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Sleep(Timer);
 

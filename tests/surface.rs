@@ -1260,6 +1260,98 @@ fn a_refused_future_comes_back_whatever_it_is() {
 // --- the rest -----------------------------------------------------------------------------------
 
 #[test]
+fn the_rows_from_go_to_here_are_code() {
+    use std::convert::Infallible;
+
+    async fn f() -> Result<(), Infallible> {
+        Ok(())
+    }
+    async fn task() -> io::Result<()> {
+        Ok(())
+    }
+    fn sleep(_: Duration) -> impl Future<Output = ()> + Send + 'static {
+        yields(3)
+    }
+    let three_seconds = Duration::from_secs(3);
+    let parent = CancelContext::new();
+    run(async {
+        let mut group = ErrGroup::<(), Infallible>::new();
+        group.spawn(f());
+        let Ok(()) = group.await;
+        let ran = Cell::new(0);
+        let mut group = LocalErrGroup::new().keep_going();
+        for number in 0..3 {
+            let ran = &ran;
+            group.spawn(async move {
+                ran.set(ran.get() + 1);
+                Err::<(), _>(number)
+            });
+        }
+        assert_eq!((group.await, ran.get()), (Err(0), 3));
+        let (ctx, mut group) = ErrGroup::with_context(&parent);
+        group.spawn(task());
+        group.await?;
+        assert!(ctx.is_cancelled());
+        let (ctx, mut group) = ErrGroup::with_grace(&parent, || sleep(three_seconds));
+        group.spawn(pending::<io::Result<()>>());
+        ctx.cancel();
+        assert!(group.await.is_err());
+        let mut group = ErrGroup::new().limit(1);
+        for _ in 0..3 {
+            group.ready().await;
+            group.spawn(task());
+            assert_eq!(group.len(), 1);
+        }
+        let spawner = group.spawner().clone();
+        group.spawn(async move {
+            spawner.spawn(task());
+            Ok(())
+        });
+        group.set_limit(2);
+        drop(group.try_spawn(task()).unwrap_err().into_inner());
+        group.collect().await?;
+        drop(ErrGroup::<(), ()>::new().wait_all());
+
+        let ctx = parent.child();
+        ctx.cancel();
+        let ctx = parent.child();
+        ctx.cancel_with("cause");
+        assert_eq!(ctx.reason().unwrap().cause().unwrap().to_string(), "cause");
+        let ctx = parent.with_deadline(sleep(three_seconds));
+        assert!(ctx.run(pending::<()>()).await.unwrap_err().is_deadline());
+        let ctx = parent.child();
+        {
+            let _guard = ctx.drop_guard();
+        }
+        ctx.cancelled().await;
+        assert!(ctx.is_cancelled());
+        assert!(ctx.check().is_err());
+        assert!(ctx.run(ready(())).await.is_err());
+        let signal = async { "signal" };
+        assert!(
+            parent
+                .with_trigger(signal)
+                .run(pending::<()>())
+                .await
+                .is_err()
+        );
+        let sem = Semaphore::new(2);
+        let permit = parent.run(sem.acquire(2)).await??;
+        assert!(sem.try_acquire(1).is_none());
+        drop(permit);
+        assert_eq!(sem.available(), 2);
+        let values = try_map([1, 2], 2, |item| async move { io::Result::Ok(item) }).await?;
+        try_for_each(values, 2, |_| task()).await?;
+        scope(async |s| {
+            s.spawn(task());
+            io::Result::Ok(())
+        })
+        .await
+    })
+    .unwrap();
+}
+
+#[test]
 fn a_group_is_a_stream_of_results_for_whoever_takes_streams() {
     async fn count(mut stream: impl FusedStream<Item = Result<u8, ()>> + Unpin) -> usize {
         let mut count = 0;
