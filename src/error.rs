@@ -452,15 +452,8 @@ impl<Fut> Error for TrySpawnError<Fut> {}
 /// assert_eq!(result.await, Err("the port is taken"));
 /// # });
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct StartError {}
-
-impl StartError {
-    pub(crate) fn new() -> Self {
-        StartError {}
-    }
-}
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StartError;
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

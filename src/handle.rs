@@ -253,7 +253,7 @@ impl<U> Start<U> {
     }
 
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<U, StartError>> {
-        self.promise.poll(cx).map_err(|_| StartError::new())
+        self.promise.poll(cx).map_err(|_| StartError)
     }
 
     /// Nobody waits any more.
