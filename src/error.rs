@@ -585,7 +585,8 @@ std_only! {
     impl Error for Panicked {}
 
     /// [`TimedOut`](std::io::ErrorKind::TimedOut) for a deadline, otherwise
-    /// [`Interrupted`](std::io::ErrorKind::Interrupted).
+    /// [`Interrupted`](std::io::ErrorKind::Interrupted). The loops of the standard library, such as
+    /// [`std::io::copy`], try again after the latter: do not return it from a `Read` or `Write`.
     impl From<Cancelled> for std::io::Error {
         fn from(reason: Cancelled) -> Self {
             let kind = if reason.is_deadline() {
