@@ -1,35 +1,14 @@
-//! What tasks with handles leave behind, in bytes. One test, because the allocator is shared.
+//! What tasks with handles leave behind, in bytes.
 
+#[path = "support/allocator.rs"]
+mod allocator;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::future::pending;
-use std::sync::atomic::{AtomicIsize, Ordering::Relaxed};
 
+use allocator::bytes;
 use common::{Probe, Root, yields};
 use errgroup::{ErrGroup, ErrSpawner, Started};
-
-struct Counting;
-
-static LIVE: AtomicIsize = AtomicIsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.fetch_add(layout.size() as isize, Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size() as isize, Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
 
 type Spawner = ErrSpawner<'static, (), ()>;
 type Spawns = fn(&Spawner, &Root);
@@ -150,17 +129,17 @@ fn tasks_of_every_kind_leave_nothing_behind() {
         };
         // What is kept for the next tasks is allowed for.
         round();
-        let before = LIVE.load(Relaxed);
+        let before = bytes();
         for _ in 0..TASKS / BATCH {
             round();
         }
-        let left = LIVE.load(Relaxed) - before;
+        let left = bytes() - before;
         // The group keeps one empty chunk, with its wakers, and which one it is may change.
         assert!(left < 8192, "{way}: {left} bytes are left of {TASKS} tasks");
     }
 
     // Handles, names and background tasks of a group that is dropped.
-    let before = LIVE.load(Relaxed);
+    let before = bytes();
     for polled in [false, true] {
         let mut group = ErrGroup::<(), ()>::new().limit(50);
         let spawner = group.spawner();
@@ -194,6 +173,6 @@ fn tasks_of_every_kind_leave_nothing_behind() {
         drop(group);
         assert!(handles.iter().all(errgroup::TaskHandle::is_finished));
     }
-    let left = LIVE.load(Relaxed) - before;
+    let left = bytes() - before;
     assert_eq!(left, 0, "bytes are left of groups that were dropped");
 }

@@ -1,38 +1,17 @@
-//! How often the map helpers allocate. One test, because the allocator is shared.
+//! How often the map helpers allocate.
 
+#[path = "support/allocator.rs"]
+mod allocator;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
+use allocator::calls;
 use common::{run, yields};
 use errgroup::{try_for_each, try_map};
 
-struct Counting;
-
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: everything is left to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promises are passed on.
-        unsafe { System.dealloc(ptr, layout) }
-    }
-}
-
 fn allocations_of<R>(f: impl FnOnce() -> R) -> (R, usize) {
-    let before = ALLOCATIONS.load(Relaxed);
+    let before = calls();
     let result = f();
-    (result, ALLOCATIONS.load(Relaxed) - before)
+    (result, calls() - before)
 }
 
 const ITEMS: usize = 512_000;

@@ -234,22 +234,21 @@ fn a_future_of_a_group_that_is_dropped_while_unwinding_does_not_abort() {
     let _ = root;
 }
 
-const CHILD: &str = "ERRGROUP_TEST_CHILD";
-
-fn is_child() -> bool {
-    std::env::var_os(CHILD).is_some()
-}
-
-/// Runs the test of that name, which is ignored, in a process of its own; true if it ends well.
-fn survives(test: &str) -> bool {
-    let status = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--ignored", "--test-threads=1"])
-        .env(CHILD, "1")
+/// Runs `body` in a process of its own, as what it tests for is an abort. `test` is the name of
+/// the test that calls this; it is run once more, and `body` in there.
+fn alone(test: &str, body: impl FnOnce()) {
+    const ALONE: &str = "ERRGROUP_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return body();
+    }
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--test-threads=1"])
+        .env(ALONE, "1")
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&status.stdout).into_owned();
+    let text = String::from_utf8_lossy(&child.stdout);
     assert!(text.contains("running 1 test"), "{text}");
-    status.status.success()
+    assert!(child.status.success(), "{}: {text}", child.status);
 }
 
 struct LoudValue;
@@ -261,102 +260,85 @@ impl Drop for LoudValue {
 }
 
 #[test]
-#[ignore = "run in a process of its own by the test below"]
-fn child_kept_value_panics_while_unwinding() {
-    if !is_child() {
-        return;
-    }
-    let text = panics(|| {
-        let mut group = ErrGroup::<LoudValue, &str>::new();
-        group.spawn(async { Ok(LoudValue) });
-        assert_eq!(run(group.drive(ready(1))), Some(1));
-        let _group = group;
-        panic!("the first");
-    });
-    assert_eq!(text, "the first");
-}
-
-#[test]
 fn a_kept_value_whose_destructor_panics_while_unwinding_does_not_abort() {
-    assert!(survives("child_kept_value_panics_while_unwinding"));
-}
-
-#[test]
-#[ignore = "run in a process of its own by the test below"]
-fn child_kept_values_panic_when_the_group_is_dropped() {
-    if !is_child() {
-        return;
-    }
-    for count in 1..4 {
-        let drops = Arc::new(AtomicUsize::new(0));
-        let text = panics(|| {
-            let mut group = ErrGroup::<LoudValue, &str>::new();
-            group.extend((0..count).map(|_| async { Ok(LoudValue) }));
-            group.extend((0..count).map(|_| bomb(&drops)));
-            assert_eq!(run(group.drive(ready(1))), Some(1));
-            drop(group);
-        });
-        assert_eq!((text.as_str(), drops.load(SeqCst)), ("destructor", count));
-    }
+    alone(
+        "a_kept_value_whose_destructor_panics_while_unwinding_does_not_abort",
+        || {
+            let text = panics(|| {
+                let mut group = ErrGroup::<LoudValue, &str>::new();
+                group.spawn(async { Ok(LoudValue) });
+                assert_eq!(run(group.drive(ready(1))), Some(1));
+                let _group = group;
+                panic!("the first");
+            });
+            assert_eq!(text, "the first");
+        },
+    );
 }
 
 #[test]
 fn kept_values_and_tasks_whose_destructors_panic_do_not_abort() {
-    assert!(survives(
-        "child_kept_values_panic_when_the_group_is_dropped"
-    ));
-}
-
-#[test]
-#[ignore = "run in a process of its own by the test below"]
-fn child_grace_panics_while_unwinding() {
-    if !is_child() {
-        return;
-    }
-    let root = Root::new();
-    let drops = Arc::new(AtomicUsize::new(0));
-    let grace = bomb::<()>(&drops);
-    let (context, mut group) = ErrGroup::<(), Fail>::with_grace(&CancelContext::new(), || grace);
-    group.spawn(pending());
-    context.cancel();
-    assert!(root.poll(&mut group).is_pending());
-    let text = panics(|| {
-        let _group = group;
-        panic!("the first");
-    });
-    assert_eq!((text.as_str(), drops.load(SeqCst)), ("the first", 1));
+    alone(
+        "kept_values_and_tasks_whose_destructors_panic_do_not_abort",
+        || {
+            for count in 1..4 {
+                let drops = Arc::new(AtomicUsize::new(0));
+                let text = panics(|| {
+                    let mut group = ErrGroup::<LoudValue, &str>::new();
+                    group.extend((0..count).map(|_| async { Ok(LoudValue) }));
+                    group.extend((0..count).map(|_| bomb(&drops)));
+                    assert_eq!(run(group.drive(ready(1))), Some(1));
+                    drop(group);
+                });
+                assert_eq!((text.as_str(), drops.load(SeqCst)), ("destructor", count));
+            }
+        },
+    );
 }
 
 #[test]
 fn a_grace_whose_destructor_panics_while_unwinding_does_not_abort() {
-    assert!(survives("child_grace_panics_while_unwinding"));
-}
-
-#[test]
-#[ignore = "run in a process of its own by the test below"]
-fn child_refused_task_panics_while_unwinding() {
-    if !is_child() {
-        return;
-    }
-    // `spawn` drops what it refuses; here in the destructor of a task, while unwinding.
-    let drops = Arc::new(AtomicUsize::new(0));
-    let text = panics(|| {
-        let mut group = ErrGroup::<(), &str>::new();
-        let (spawner, counted) = (group.spawner(), drops.clone());
-        let guard = OnDrop(move || spawner.spawn(bomb(&counted)));
-        group.spawn(async move {
-            let _guard = guard;
-            pending().await
-        });
-        let _group = group;
-        panic!("the first");
-    });
-    assert_eq!((text.as_str(), drops.load(SeqCst)), ("the first", 1));
+    alone(
+        "a_grace_whose_destructor_panics_while_unwinding_does_not_abort",
+        || {
+            let root = Root::new();
+            let drops = Arc::new(AtomicUsize::new(0));
+            let grace = bomb::<()>(&drops);
+            let (context, mut group) =
+                ErrGroup::<(), Fail>::with_grace(&CancelContext::new(), || grace);
+            group.spawn(pending());
+            context.cancel();
+            assert!(root.poll(&mut group).is_pending());
+            let text = panics(|| {
+                let _group = group;
+                panic!("the first");
+            });
+            assert_eq!((text.as_str(), drops.load(SeqCst)), ("the first", 1));
+        },
+    );
 }
 
 #[test]
 fn a_refused_task_whose_destructor_panics_while_unwinding_does_not_abort() {
-    assert!(survives("child_refused_task_panics_while_unwinding"));
+    alone(
+        "a_refused_task_whose_destructor_panics_while_unwinding_does_not_abort",
+        || {
+            // `spawn` drops what it refuses; here in the destructor of a task, while unwinding.
+            let drops = Arc::new(AtomicUsize::new(0));
+            let text = panics(|| {
+                let mut group = ErrGroup::<(), &str>::new();
+                let (spawner, counted) = (group.spawner(), drops.clone());
+                let guard = OnDrop(move || spawner.spawn(bomb(&counted)));
+                group.spawn(async move {
+                    let _guard = guard;
+                    pending().await
+                });
+                let _group = group;
+                panic!("the first");
+            });
+            assert_eq!((text.as_str(), drops.load(SeqCst)), ("the first", 1));
+        },
+    );
 }
 
 // P2

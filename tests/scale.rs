@@ -1,52 +1,18 @@
 //! Many tasks, deep nests, long lives: what they cost.
 
+#[path = "support/allocator.rs"]
+mod allocator;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use allocator::{bytes, calls};
 use common::{Root, run};
 use errgroup::{CancelContext, ErrGroup, LocalErrGroup};
-
-/// Counts what the current thread allocates.
-struct Counting;
-
-thread_local! {
-    static BYTES: Cell<isize> = const { Cell::new(0) };
-    static CALLS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed to the system's allocator as it came. The counters are
-// thread-local cells without destructors, and never allocate.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.with(|calls| calls.set(calls.get() + 1));
-        BYTES.with(|bytes| bytes.set(bytes.get() + layout.size() as isize));
-        // SAFETY: as promised by our caller.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.with(|bytes| bytes.set(bytes.get() - layout.size() as isize));
-        // SAFETY: as promised by our caller.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn bytes() -> isize {
-    BYTES.with(Cell::get)
-}
-
-fn calls() -> usize {
-    CALLS.with(Cell::get)
-}
 
 const MILLION: usize = 1_000_000;
 
