@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 
-use crate::sync::{Arc, std_only};
+use crate::util::sync::{Arc, std_only};
 
 /// A boxed error, as causes are given.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -467,7 +467,7 @@ std_only! {
     use alloc::borrow::Cow;
     use alloc::string::String;
 
-    use crate::sync::{Lock, Payload, resume};
+    use crate::util::sync::{Lock, Payload, resume};
 
     /// A task that panicked, as the error that [`catch_panics`](crate::Group::catch_panics) makes
     /// of it.

@@ -220,35 +220,13 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-mod aim;
-mod beside;
 mod context;
-mod driver;
 mod engine;
 mod error;
-mod graceful;
 mod group;
-mod handle;
-mod inbox;
-mod kind;
-mod list;
 mod map;
-mod node;
-mod outcomes;
-mod panic;
-mod parent;
-mod scope;
 mod semaphore;
-mod spawner;
-mod sync;
-mod tally;
-mod tasks;
-#[cfg(feature = "tracing")]
-mod trace;
-#[cfg(not(feature = "tracing"))]
-#[path = "trace_off.rs"]
-mod trace;
-mod waiters;
+mod util;
 
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
@@ -258,16 +236,16 @@ pub mod on_tokio;
 pub mod time;
 
 pub use context::{CancelContext, Cancelling, DropGuard, Run};
-sync::std_only! {
+util::sync::std_only! {
     pub use error::Panicked;
 }
 pub use error::{CancelKind, Cancelled, Errors, StartError, TooLarge, TrySpawnError};
+pub use group::handle::{Started, TaskHandle};
+pub use group::scope::{local_scope, local_scope_in, scope, scope_in};
+pub use group::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 pub use group::{ErrGroup, Group, LocalErrGroup, Results};
-pub use handle::{Started, TaskHandle};
 pub use map::{TryForEach, TryMap, try_for_each, try_for_each_stream, try_map, try_map_stream};
-pub use scope::{local_scope, local_scope_in, scope, scope_in};
 pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
-pub use spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

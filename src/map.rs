@@ -14,8 +14,8 @@ use futures::stream::{self, Stream};
 use pin_project_lite::pin_project;
 
 use crate::engine::Engine;
-use crate::panic::Sequence;
-use crate::tasks::Done;
+use crate::engine::tasks::Done;
+use crate::util::panic::Sequence;
 
 /// Runs `f` on every item, at most `limit` at a time, and gives the values in the order of the
 /// items.

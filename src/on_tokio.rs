@@ -30,7 +30,7 @@ use core::task::{Context, Poll};
 
 use tokio::task::JoinHandle;
 
-use crate::sync::resume;
+use crate::util::sync::resume;
 
 /// Spawns a future onto the current runtime of tokio, to be run by any of its threads.
 ///

@@ -10,14 +10,14 @@ use core::task::{Context, Poll, Waker};
 use futures::future::FusedFuture;
 
 use crate::error::TooLarge;
-use crate::list::{Key, List};
-use crate::panic::{Sequence, wake_all};
-use crate::sync::atomic::{
+use crate::util::list::{Key, List};
+use crate::util::panic::{Sequence, wake_all};
+use crate::util::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire as Acq, Relaxed, Release},
 };
-use crate::sync::{Arc, Lock, const_fn};
-use crate::waiters::{self, Waiter, Waiters};
+use crate::util::sync::{Arc, Lock, const_fn};
+use crate::util::waiters::{self, Waiter, Waiters};
 
 /// A number of permits, of which each holder takes as many as its work weighs.
 ///

@@ -8,11 +8,11 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::mem;
 
+use crate::engine::parker::Parent;
 use crate::error::{CancelKind, Cancelled};
-use crate::parent::Parent;
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Arc, Lock};
+use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::util::sync::{Arc, Lock};
 
 pub(crate) struct Tally {
     /// How many tasks do not count for the limit: those in the background, and those that have

@@ -6,12 +6,12 @@ use core::fmt;
 use core::future::{Future, poll_fn};
 
 use crate::error::{StartError, TrySpawnError};
-use crate::handle::{Extra, Handled, Noted, Start, Started, Starting, TaskHandle};
-use crate::inbox::{Gate, Inbox, Lane, Refused};
-use crate::kind::{Accepts, Kind, Local, Sending};
-use crate::sync::Arc;
-use crate::tally::Note;
-use crate::trace;
+use crate::group::flavor::{Accepts, Kind, Local, Sending};
+use crate::group::handle::{Extra, Handled, Noted, Start, Started, Starting, TaskHandle};
+use crate::group::inbox::{Gate, Inbox, Lane, Refused};
+use crate::group::tally::Note;
+use crate::group::trace;
+use crate::util::sync::Arc;
 
 /// Spawns tasks into the [`ErrGroup`](crate::ErrGroup) it came from.
 ///

@@ -8,8 +8,8 @@ use pin_project_lite::pin_project;
 
 use crate::context::{CancelContext, Cancelling};
 use crate::error::{BoxError, CancelKind, Cancelled};
-use crate::panic::Sequence;
-use crate::trace;
+use crate::group::trace;
+use crate::util::panic::Sequence;
 
 /// The context of a graceful group.
 pub(crate) struct Graceful<E, F> {

@@ -6,14 +6,14 @@ use core::future::poll_fn;
 use core::mem;
 use core::task::Poll;
 
-use crate::list::Key;
-use crate::parent::Parent;
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use crate::sync::atomic::{AtomicBool, AtomicUsize, fence};
-use crate::sync::{Arc, Lock};
-use crate::tally::Tally;
-use crate::trace;
-use crate::waiters::Notice;
+use crate::engine::parker::Parent;
+use crate::group::tally::Tally;
+use crate::group::trace;
+use crate::util::list::Key;
+use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::util::sync::atomic::{AtomicBool, AtomicUsize, fence};
+use crate::util::sync::{Arc, Lock};
+use crate::util::waiters::Notice;
 
 /// A task that waits to be started.
 pub(crate) struct Queued<F> {

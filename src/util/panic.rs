@@ -2,7 +2,7 @@
 
 use core::task::Waker;
 
-use crate::sync::{Payload, catch, panicking, resume};
+use crate::util::sync::{Payload, catch, panicking, resume};
 
 /// Runs steps of which each may panic. The first panic goes on when all have run.
 ///

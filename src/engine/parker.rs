@@ -3,9 +3,9 @@
 use alloc::task::Wake;
 use core::task::Waker;
 
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
-use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Arc, AtomicWaker};
+use crate::util::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::util::sync::{Arc, AtomicWaker};
 
 /// Whoever has the group is running, or will come back without being woken.
 const AWAKE: usize = 0;

@@ -1,5 +1,5 @@
 //! Feature `tracing`: a span around every task, and events of what becomes of it. The other half
-//! is `trace_off.rs`, where there is nothing.
+//! is `off.rs`, where there is nothing.
 //!
 //! Every task that was taken tells its story in events: *spawned*, then *started*, unless it never
 //! was, then exactly one of *finished*, *failed* (it returned an error, or has panicked) and
@@ -19,8 +19,8 @@ use tracing::field::display;
 use tracing::{Span, debug, info_span};
 
 use crate::error::{CancelKind, Cancelled};
-use crate::sync::Arc;
-use crate::tally::{Silence, Tally};
+use crate::group::tally::{Silence, Tally};
+use crate::util::sync::Arc;
 
 /// The number of a group, for its spans and events.
 #[derive(Clone, Copy)]

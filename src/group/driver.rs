@@ -6,18 +6,18 @@ use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
-use crate::aim::{Aim, End, Until};
-use crate::beside::{Alone, Beside, Turn};
 use crate::context::CancelContext;
 use crate::engine::Engine;
+use crate::engine::beside::{Alone, Beside, Turn};
+use crate::engine::parker::Latch;
+use crate::engine::tasks::Done;
 use crate::error::{BoxError, CancelKind, Cancelled};
-use crate::graceful::{Grace, Graceful, Over};
-use crate::inbox::{Gate, Inbox, Queue, Queued, Refused};
-use crate::outcomes::Outcomes;
-use crate::panic::Sequence;
-use crate::parent::Latch;
-use crate::sync::{Arc, Payload, catch};
-use crate::tasks::Done;
+use crate::group::aim::{Aim, End, Until};
+use crate::group::graceful::{Grace, Graceful, Over};
+use crate::group::inbox::{Gate, Inbox, Queue, Queued, Refused};
+use crate::group::outcomes::Outcomes;
+use crate::util::panic::Sequence;
+use crate::util::sync::{Arc, Payload, catch};
 
 /// The state of a group that only its owner touches.
 pub(crate) struct Driver<T, E, F, G> {

@@ -11,11 +11,11 @@ use core::ptr;
 use core::task::{Context, Poll, Waker};
 
 use crate::error::{CancelKind, Cancelled};
-use crate::list::{Key, List};
-use crate::panic::Sequence;
-use crate::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use crate::sync::{Arc, Lock, SetOnce, Weak};
-use crate::waiters::{self, Waiters};
+use crate::util::list::{Key, List};
+use crate::util::panic::Sequence;
+use crate::util::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use crate::util::sync::{Arc, Lock, SetOnce, Weak};
+use crate::util::waiters::{self, Waiters};
 
 /// One context of the tree.
 ///

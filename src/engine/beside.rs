@@ -4,8 +4,8 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
-use crate::parent::Latch;
-use crate::sync::Arc;
+use crate::engine::parker::Latch;
+use crate::util::sync::Arc;
 
 /// A future that is polled beside the tasks of a group.
 pub(crate) trait Beside<E> {

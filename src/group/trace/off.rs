@@ -1,8 +1,8 @@
 //! Without the feature `tracing`: nothing.
 
 use crate::error::Cancelled;
-use crate::sync::Arc;
-use crate::tally::Tally;
+use crate::group::tally::Tally;
+use crate::util::sync::Arc;
 
 #[derive(Clone, Copy)]
 pub(crate) struct Group;

@@ -6,7 +6,7 @@ use core::mem;
 use core::ops::Range;
 
 use crate::error::Errors;
-use crate::panic::Sequence;
+use crate::util::panic::Sequence;
 
 /// Kept values and errors, in the order in which they came.
 pub(crate) struct Outcomes<T, E> {

@@ -3,13 +3,13 @@
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 
-use crate::beside::{Body, Companion};
 use crate::context::CancelContext;
+use crate::engine::beside::{Body, Companion};
 use crate::error::Cancelled;
-use crate::graceful::Lazy;
 use crate::group::Group;
-use crate::kind::{Accepts, Kind, Local, Sending};
-use crate::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
+use crate::group::flavor::{Accepts, Kind, Local, Sending};
+use crate::group::graceful::Lazy;
+use crate::group::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 
 /// Runs a body that may spawn tasks, and ends when the body and all tasks have ended.
 ///

@@ -10,11 +10,11 @@ use futures::future::FusedFuture;
 use pin_project_lite::pin_project;
 
 use crate::error::{CancelKind, Cancelled, StartError};
-use crate::panic::wake_all;
-use crate::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Arc, AtomicWaker, Lock};
-use crate::tally::{Note, Silence, Tally};
+use crate::group::tally::{Note, Silence, Tally};
+use crate::util::panic::wake_all;
+use crate::util::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::util::sync::{Arc, AtomicWaker, Lock};
 
 /// The value of one task of a group, to be awaited.
 ///

@@ -1,12 +1,16 @@
 //! Polling a set of tasks: fairly, and waking the parent no more than it must.
 
+pub(crate) mod beside;
+pub(crate) mod parker;
+pub(crate) mod tasks;
+
 use core::future::Future;
 use core::mem;
 use core::task::{Context, Poll};
 
-use crate::parent::Parent;
-use crate::sync::Arc;
-use crate::tasks::{Done, Tasks};
+use crate::engine::parker::Parent;
+use crate::engine::tasks::{Done, Tasks};
+use crate::util::sync::Arc;
 
 /// How many tasks are polled between two returns of `Pending`.
 const BUDGET: usize = 256;

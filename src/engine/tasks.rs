@@ -29,11 +29,11 @@ use core::task::{Context, Poll, Waker};
 
 use futures::stream::{FuturesUnordered, Stream};
 
-use crate::panic::{Sequence, drop_quietly};
-use crate::parent::Parent;
-use crate::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::sync::{Arc, Lock};
+use crate::engine::parker::Parent;
+use crate::util::panic::{Sequence, drop_quietly};
+use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
+use crate::util::sync::{Arc, Lock};
 
 const BITS: usize = usize::BITS as usize;
 /// How many slots a chunk has: the bits of a word, less one.

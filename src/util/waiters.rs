@@ -9,10 +9,10 @@ use alloc::vec::Vec;
 use core::mem;
 use core::task::Waker;
 
-use crate::list::{Key, List};
-use crate::panic::wake_all;
-use crate::sync::Lock;
-use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use crate::util::list::{Key, List};
+use crate::util::panic::wake_all;
+use crate::util::sync::Lock;
+use crate::util::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 /// A list of those who wait, in the order in which they came; plain data, kept behind a [`Lock`].
 pub(crate) type Waiters<D = ()> = List<Waiter<D>>;
@@ -133,8 +133,8 @@ impl Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::Arc;
-    use crate::sync::atomic::AtomicUsize;
+    use crate::util::sync::Arc;
+    use crate::util::sync::atomic::AtomicUsize;
     use alloc::task::Wake;
 
     #[derive(Default)]

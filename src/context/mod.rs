@@ -1,5 +1,7 @@
 //! `CancelContext`: a tree of cancellations with reasons.
 
+pub(crate) mod node;
+
 use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
@@ -9,11 +11,11 @@ use core::task::{Context, Poll};
 use futures::future::FusedFuture;
 use pin_project_lite::pin_project;
 
+use crate::context::node::{Due, Node};
 use crate::error::{BoxError, CancelKind, Cancelled};
-use crate::list::Key;
-use crate::node::{Due, Node};
-use crate::panic::drop_quietly;
-use crate::sync::Arc;
+use crate::util::list::Key;
+use crate::util::panic::drop_quietly;
+use crate::util::sync::Arc;
 
 /// A node in a tree of cancellations.
 ///

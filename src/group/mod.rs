@@ -1,5 +1,19 @@
 //! Groups of fallible futures, and the ways to drive and to finish them.
 
+mod aim;
+mod driver;
+mod flavor;
+mod graceful;
+pub(crate) mod handle;
+mod inbox;
+mod outcomes;
+pub(crate) mod scope;
+pub(crate) mod spawner;
+mod tally;
+#[cfg_attr(feature = "tracing", path = "trace/on.rs")]
+#[cfg_attr(not(feature = "tracing"), path = "trace/off.rs")]
+mod trace;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::error::Error;
@@ -12,19 +26,18 @@ use core::task::{Context, Poll, ready};
 use futures::future::FusedFuture;
 use futures::stream::{FusedStream, Stream};
 
-use crate::aim::{Aim, End};
-use crate::beside::{Beside, Body, Companion, Driven};
 use crate::context::CancelContext;
-use crate::driver::Driver;
+use crate::engine::beside::{Beside, Body, Companion, Driven};
+use crate::engine::parker::Latch;
 use crate::error::{Cancelled, Errors, TrySpawnError};
-use crate::graceful::{Grace, Lazy};
-use crate::inbox::Inbox;
-use crate::kind::{Accepts, Kind, Local, Sending};
-use crate::outcomes::Outcomes;
-use crate::parent::Latch;
-use crate::spawner::{Spawner, erase, try_spawn_with};
-use crate::sync::{Arc, Lock, std_only};
-use crate::trace;
+use crate::group::aim::{Aim, End};
+use crate::group::driver::Driver;
+use crate::group::flavor::{Accepts, Kind, Local, Sending};
+use crate::group::graceful::{Grace, Lazy};
+use crate::group::inbox::Inbox;
+use crate::group::outcomes::Outcomes;
+use crate::group::spawner::{Spawner, erase, try_spawn_with};
+use crate::util::sync::{Arc, Lock, std_only};
 
 /// A group of tasks that are `Send`; the group is `Send`, too.
 ///
