@@ -45,8 +45,9 @@ Answers GET /ping, GET /slow?ms=N and POST /shutdown.
 
 /// How long requests in flight may take when it is time to go.
 const GRACE: Duration = Duration::from_secs(3);
-/// How long a client may then take to finish the head of its first request.
-const HEAD_PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client may then take to do its part: to finish the head of its first request, or to
+/// take its answer.
+const CLIENT_PATIENCE: Duration = Duration::from_secs(1);
 /// The pause after a failed accept, which is likely to fail again: no more file descriptors, say.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What asks us to go; Windows has no other than Ctrl-C.
@@ -59,7 +60,10 @@ const SIGNALS: &[Signal] = if cfg!(unix) {
 fn main() -> ExitCode {
     let code = match parse_args() {
         Ok(Some(addr)) => smol::block_on(run(addr)),
-        Ok(None) => say(HELP).map(|()| ExitCode::SUCCESS),
+        Ok(None) => {
+            say(HELP);
+            Ok(ExitCode::SUCCESS)
+        }
         Err(error) => Err(io::Error::other(error)),
     };
     code.unwrap_or_else(|error| {
@@ -94,7 +98,7 @@ async fn run(addr: SocketAddr) -> io::Result<ExitCode> {
     say(format_args!(
         "listening on http://{}",
         listener.local_addr()?
-    ))?;
+    ));
 
     let grace = || async move {
         select(Timer::after(GRACE), second_signal.next()).await;
@@ -108,7 +112,7 @@ async fn run(addr: SocketAddr) -> io::Result<ExitCode> {
 
     let reason = context.reason();
     if let Some(cause) = reason.as_ref().and_then(Cancelled::cause) {
-        say(format_args!("errgroup exiting: {cause}"))?;
+        say(format_args!("errgroup exiting: {cause}"));
     }
     Ok(match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -154,10 +158,13 @@ async fn serve_client(
     shut_down: &Sender<()>,
     context: &CancelContext,
 ) -> Result<(), Infallible> {
-    let asked = AtomicBool::new(false);
-    let service = service_fn(|request| {
-        asked.store(true, Relaxed);
-        answer(request, shut_down)
+    let answering = AtomicBool::new(false);
+    let answering = &answering;
+    let service = service_fn(async |request| {
+        answering.store(true, Relaxed);
+        let response = answer(request, shut_down).await;
+        answering.store(false, Relaxed);
+        response
     });
     let mut connection = pin!(
         http1::Builder::new()
@@ -171,10 +178,13 @@ async fn serve_client(
         Either::Right(_) => {
             // Closes the connection, after the request that it is at.
             connection.as_mut().graceful_shutdown();
-            match select(connection.as_mut(), Timer::after(HEAD_PATIENCE)).await {
-                Either::Left((served, _)) => served,
-                Either::Right(_) if asked.load(Relaxed) => connection.await,
-                Either::Right(_) => Ok(()), // No request, only the beginning of one.
+            loop {
+                match select(connection.as_mut(), Timer::after(CLIENT_PATIENCE)).await {
+                    Either::Left((served, _)) => break served,
+                    Either::Right(_) if answering.load(Relaxed) => {}
+                    // It waits for the client, who sends no request, or does not read.
+                    Either::Right(_) => break Ok(()),
+                }
             }
         }
     };
@@ -191,8 +201,8 @@ async fn answer(
 ) -> Result<Response<String>, Infallible> {
     let uri = request.uri();
     let (status, text) = match (request.method(), uri.path()) {
-        (&Method::GET, "/ping") => (StatusCode::OK, "pong".into()),
-        (&Method::GET, "/slow") => match parse_ms(uri.query()) {
+        (&Method::GET | &Method::HEAD, "/ping") => (StatusCode::OK, "pong".into()),
+        (&Method::GET | &Method::HEAD, "/slow") => match parse_ms(uri.query()) {
             Ok(time) => {
                 Timer::after(time).await;
                 (StatusCode::OK, "done".into())
@@ -239,11 +249,9 @@ async fn watch_signals(mut signals: Signals, context: &CancelContext) -> io::Res
     Ok(())
 }
 
-/// Like `println!`, but does not panic when nobody reads.
-fn say(line: impl Display) -> io::Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{line}")?;
-    stdout.flush()
+/// Like `println!`, but does not panic when nobody reads: a server goes on without its reader.
+fn say(line: impl Display) {
+    _ = writeln!(io::stdout(), "{line}");
 }
 
 /// Like `eprintln!`, but does not panic when nobody reads.

@@ -17,7 +17,6 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use errgroup::try_map_stream;
-use md5::{Digest, Md5};
 use smol::{Unblock, unblock};
 use walkdir::{DirEntry, WalkDir};
 
@@ -84,7 +83,7 @@ fn is_cache(entry: &DirEntry) -> bool {
 }
 
 fn digest(path: &Path) -> io::Result<String> {
-    let mut digest = Md5::new();
+    let mut digest = md5::Context::new();
     io::copy(&mut File::open(path)?, &mut digest)?;
     Ok(format!("{:x}", digest.finalize()))
 }

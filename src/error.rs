@@ -1,9 +1,11 @@
 //! Every error type of the crate.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
+use alloc::string::String;
+use alloc::vec::{self, Vec};
 use core::error::Error;
-use core::fmt;
+use core::fmt::{self, Write};
+use core::{iter, slice};
 
 use crate::util::sync::{Arc, std_only};
 
@@ -84,6 +86,7 @@ impl Cancelled {
     /// context.cancel();
     /// assert_eq!(context.reason().unwrap().kind(), CancelKind::Cancelled);
     /// ```
+    #[must_use]
     pub fn kind(&self) -> CancelKind {
         self.kind
     }
@@ -98,6 +101,7 @@ impl Cancelled {
     /// assert!(context.cancelled().await.is_deadline());
     /// # });
     /// ```
+    #[must_use]
     pub fn is_deadline(&self) -> bool {
         self.kind == CancelKind::DeadlineExceeded
     }
@@ -111,6 +115,7 @@ impl Cancelled {
     /// context.cancel_with("enough");
     /// assert_eq!(context.reason().unwrap().cause().unwrap().to_string(), "enough");
     /// ```
+    #[must_use]
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.cause.as_deref()
     }
@@ -144,12 +149,17 @@ impl Error for Cancelled {
 
 /// All the errors of a group that kept going.
 ///
-/// Each error stands beside the index of its task; [`iter`](Errors::iter) and
-/// [`into_vec`](Errors::into_vec) go in spawn order, while [`first`](Errors::first) is the error
-/// that came first *in time*: usually the root cause.
+/// Each error stands beside the index of its task; [`iter`](Errors::iter),
+/// [`into_vec`](Errors::into_vec) and `for` loops go in spawn order, while
+/// [`first`](Errors::first) is the error that came first *in time*: usually the root cause.
 ///
-/// The text lists all of them. It has no [`source`](Error::source), because there is no single
-/// one.
+/// The text lists all of them, each written with `{:#}`, for which the errors of `anyhow` write
+/// their whole chain. So nothing is hidden when `?` makes an `anyhow::Error` or a
+/// `Box<dyn Error>` of it. The text of `{:#}` is the same as that of `{}`. There is no
+/// [`source`](Error::source), because there is no single one.
+///
+/// Most other errors write only what they say themselves, and leave the rest to their sources:
+/// [`report`](Errors::report) writes these, too.
 ///
 /// # Examples
 ///
@@ -203,6 +213,7 @@ impl<E> Errors<E> {
     /// assert_eq!(errors.len(), 2);
     /// # });
     /// ```
+    #[must_use]
     pub fn len(&self) -> usize {
         self.errors.len()
     }
@@ -218,6 +229,7 @@ impl<E> Errors<E> {
     /// assert!(group.first_ok().await.unwrap_err().is_empty());
     /// # });
     /// ```
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
@@ -237,6 +249,7 @@ impl<E> Errors<E> {
     /// assert_eq!(errors.total(), 3);
     /// # });
     /// ```
+    #[must_use]
     pub fn total(&self) -> usize {
         self.total
     }
@@ -259,8 +272,9 @@ impl<E> Errors<E> {
     /// assert_eq!(errors.iter().next(), Some((1, &"a")));
     /// # });
     /// ```
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (usize, &E)> + DoubleEndedIterator {
-        self.errors.iter().map(|(index, error)| (*index, error))
+        self.into_iter()
     }
 
     /// The error that came first in time, whatever the index of its task.
@@ -278,6 +292,7 @@ impl<E> Errors<E> {
     /// assert_eq!(errors.first(), Some(&"a"));
     /// # });
     /// ```
+    #[must_use]
     pub fn first(&self) -> Option<&E> {
         self.errors.get(self.first).map(|(_, error)| error)
     }
@@ -297,6 +312,7 @@ impl<E> Errors<E> {
     /// assert_eq!(errors.into_first(), Some("a"));
     /// # });
     /// ```
+    #[must_use]
     pub fn into_first(mut self) -> Option<E> {
         if self.errors.is_empty() {
             None
@@ -320,21 +336,119 @@ impl<E> Errors<E> {
     /// assert_eq!(errors.into_vec(), [(1, "a"), (2, "b")]);
     /// # });
     /// ```
+    #[must_use]
     pub fn into_vec(self) -> Vec<(usize, E)> {
         self.errors
+    }
+
+    /// The text of all errors, each with its whole chain of [sources](Error::source).
+    ///
+    /// A source that the text before it ends with is not written once more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use std::{error, fmt, io};
+    ///
+    /// #[derive(Debug)]
+    /// struct NoConfig(io::Error);
+    ///
+    /// impl fmt::Display for NoConfig {
+    ///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    ///         f.write_str("cannot load the config")
+    ///     }
+    /// }
+    ///
+    /// impl error::Error for NoConfig {
+    ///     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+    ///         Some(&self.0)
+    ///     }
+    /// }
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), NoConfig>::new();
+    /// group.spawn(async { Err(NoConfig(io::Error::other("no such file"))) });
+    ///
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// assert_eq!(
+    ///     errors.report().to_string(),
+    ///     "1 of 1 tasks failed: task 0: cannot load the config: no such file"
+    /// );
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> impl fmt::Display
+    where
+        E: Error,
+    {
+        self.report_with(|error| error)
+    }
+
+    /// Like [`report`](Errors::report), for what is no error itself but holds one, as
+    /// `Box<dyn Error>` and `anyhow::Error` do.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), BoxError>::new();
+    /// group.spawn(async { Err("no route".into()) });
+    ///
+    /// let errors = group.wait_all().await.unwrap_err();
+    /// let report = errors.report_with(|error| &**error);
+    /// assert_eq!(report.to_string(), "1 of 1 tasks failed: task 0: no route");
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn report_with(&self, as_error: impl Fn(&E) -> &dyn Error) -> impl fmt::Display {
+        Report {
+            errors: self,
+            as_error,
+        }
+    }
+
+    /// Writes the list, and each error in it with `write`.
+    fn list(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        mut write: impl FnMut(&mut fmt::Formatter<'_>, &E) -> fmt::Result,
+    ) -> fmt::Result {
+        write!(f, "{} of {} tasks failed", self.len(), self.total)?;
+        for (position, (index, error)) in self.iter().enumerate() {
+            f.write_str(if position == 0 { ": " } else { "; " })?;
+            write!(f, "task {index}: ")?;
+            write(f, error)?;
+        }
+        Ok(())
+    }
+}
+
+impl<E> IntoIterator for Errors<E> {
+    type Item = (usize, E);
+    type IntoIter = vec::IntoIter<(usize, E)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.errors.into_iter()
+    }
+}
+
+impl<'a, E> IntoIterator for &'a Errors<E> {
+    type Item = (usize, &'a E);
+    type IntoIter = iter::Map<slice::Iter<'a, (usize, E)>, fn(&'a (usize, E)) -> (usize, &'a E)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.errors.iter().map(|(index, error)| (*index, error))
     }
 }
 
 impl<E: fmt::Display> fmt::Display for Errors<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} tasks failed", self.len(), self.total)?;
-        for (position, (index, error)) in self.errors.iter().enumerate() {
-            f.write_str(if position == 0 { ": " } else { "; " })?;
-            write!(f, "task {index}: ")?;
-            // The same flags, so that `{:#}` reaches errors that print their chain for it.
-            error.fmt(f)?;
-        }
-        Ok(())
+        self.list(f, |f, error| write!(f, "{error:#}"))
     }
 }
 
@@ -348,6 +462,40 @@ impl<E: fmt::Debug> fmt::Debug for Errors<E> {
 }
 
 impl<E: fmt::Display + fmt::Debug> Error for Errors<E> {}
+
+/// What [`Errors::report_with`] gives.
+struct Report<'a, E, F> {
+    errors: &'a Errors<E>,
+    as_error: F,
+}
+
+impl<E, F: Fn(&E) -> &dyn Error> fmt::Display for Report<'_, E, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.errors
+            .list(f, |f, error| f.write_str(&chain((self.as_error)(error))?))
+    }
+}
+
+/// The texts of an error and its sources, without those that only repeat the end of what stands
+/// before them: many errors write their source, and give it as well.
+fn chain(error: &dyn Error) -> Result<String, fmt::Error> {
+    let mut chain = String::new();
+    write!(chain, "{error}")?;
+    let mut source = error.source();
+    while let Some(error) = source {
+        let mut text = String::new();
+        write!(text, "{error}")?;
+        // "not" is no repetition after "cannot".
+        let repeats = chain
+            .strip_suffix(&*text)
+            .is_some_and(|before| !before.ends_with(char::is_alphanumeric));
+        if !repeats {
+            write!(chain, ": {text}")?;
+        }
+        source = error.source();
+    }
+    Ok(chain)
+}
 
 /// The future that [`try_spawn`](crate::Group::try_spawn) did not take.
 ///
@@ -370,15 +518,8 @@ pub struct TrySpawnError<Fut> {
 }
 
 impl<Fut> TrySpawnError<Fut> {
-    pub(crate) fn full(future: Fut) -> Self {
-        TrySpawnError { future, full: true }
-    }
-
-    pub(crate) fn closed(future: Fut) -> Self {
-        TrySpawnError {
-            future,
-            full: false,
-        }
+    pub(crate) fn new(future: Fut, full: bool) -> Self {
+        TrySpawnError { future, full }
     }
 
     /// Gives the future back.
@@ -394,6 +535,7 @@ impl<Fut> TrySpawnError<Fut> {
     /// refused.into_inner().await.unwrap(); // Runs it here.
     /// # });
     /// ```
+    #[must_use]
     pub fn into_inner(self) -> Fut {
         self.future
     }
@@ -409,6 +551,7 @@ impl<Fut> TrySpawnError<Fut> {
     /// let refused = spawner.try_spawn(async { Ok(()) }).unwrap_err();
     /// assert!(!refused.is_full()); // The group is gone.
     /// ```
+    #[must_use]
     pub fn is_full(&self) -> bool {
         self.full
     }
@@ -465,7 +608,6 @@ impl Error for StartError {}
 
 std_only! {
     use alloc::borrow::Cow;
-    use alloc::string::String;
 
     use crate::util::sync::{Lock, Payload, resume};
 
@@ -519,6 +661,7 @@ std_only! {
         /// assert_eq!(panicked.message(), None); // It was no text.
         /// # });
         /// ```
+        #[must_use]
         pub fn message(&self) -> Option<&str> {
             self.message.as_deref()
         }
@@ -537,6 +680,7 @@ std_only! {
         /// assert_eq!(*panicked.into_payload().downcast::<u8>().unwrap(), 7);
         /// # });
         /// ```
+        #[must_use]
         pub fn into_payload(self) -> Box<dyn core::any::Any + Send> {
             self.payload.into_inner()
         }
@@ -585,14 +729,32 @@ std_only! {
     impl Error for Panicked {}
 
     /// [`TimedOut`](std::io::ErrorKind::TimedOut) for a deadline, otherwise
-    /// [`Interrupted`](std::io::ErrorKind::Interrupted). The loops of the standard library, such as
-    /// [`std::io::copy`], try again after the latter: do not return it from a `Read` or `Write`.
+    /// [`Other`](std::io::ErrorKind::Other).
+    ///
+    /// It is never [`Interrupted`](std::io::ErrorKind::Interrupted), after which the loops of the
+    /// standard library, such as [`std::io::copy`], would try again for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::CancelContext;
+    /// use std::io;
+    ///
+    /// fn next_block(context: &CancelContext) -> io::Result<()> {
+    ///     context.check()?; // Makes an `io::Error` of the reason.
+    ///     Ok(())
+    /// }
+    ///
+    /// let context = CancelContext::new();
+    /// context.cancel();
+    /// assert_eq!(next_block(&context).unwrap_err().kind(), io::ErrorKind::Other);
+    /// ```
     impl From<Cancelled> for std::io::Error {
         fn from(reason: Cancelled) -> Self {
             let kind = if reason.is_deadline() {
                 std::io::ErrorKind::TimedOut
             } else {
-                std::io::ErrorKind::Interrupted
+                std::io::ErrorKind::Other
             };
             std::io::Error::new(kind, reason)
         }

@@ -17,8 +17,8 @@
 //! ```
 //!
 //! A group is one future. It polls its tasks itself, so it needs no executor of its own: it runs
-//! on smol, async-std, tokio, embassy or a bare `block_on`. Nothing runs before it is polled, and
-//! nothing after it is dropped.
+//! on smol, async-std, tokio, [embassy](#running-under-embassy) or a bare `block_on`. Nothing runs
+//! before it is polled, and nothing after it is dropped.
 //!
 //! # What an error does
 //!
@@ -35,17 +35,24 @@
 //! # What is here
 //!
 //! - [`ErrGroup`], and [`LocalErrGroup`] for tasks that are not `Send`: both are [`Group`], whose
-//!   methods they share.
-//! - [`ErrSpawner`] and [`LocalErrSpawner`], to spawn from elsewhere, also from tasks.
-//! - [`scope()`], [`local_scope`], [`scope_in`], [`local_scope_in`]: a body that spawns, with
-//!   [`TaskHandle`]s for values, and [`Started`] for tasks that say when they are up.
+//!   methods they share. [`Results`] is its stream of outcomes.
+//! - [`ErrSpawner`] and [`LocalErrSpawner`], to spawn from elsewhere, also from tasks: both are
+//!   [`Spawner`]. A [`KeepOpen`] keeps a group from being done while they have more to come.
+//! - [`scope()`], [`local_scope`], [`scope_in`], [`local_scope_in`]: a body that spawns. They are
+//!   short ways to [`Group::scope`], with which a scope can have a limit and whatever else a group
+//!   can.
+//! - [`TaskHandle`] for the value of one task, [`AbortHandle`] and [`AbortOnDrop`] to stop one,
+//!   and [`Started`] for tasks that say when they are up.
 //! - [`CancelContext`]: cancellation that goes down a tree, with a reason. It works without
 //!   groups, too.
-//! - [`Semaphore`]: weighted, and strictly fair.
+//! - [`Semaphore`]: weighted, and strictly fair; its capacity can
+//!   [change](Semaphore::set_capacity).
 //! - [`try_map`], [`try_for_each`], and [`try_map_stream`], [`try_for_each_stream`] for streams:
 //!   the same work on many items, so many at a time, in order, without a box for each.
+//!   [`buffered`] and [`buffer_unordered`] give the outputs as a stream.
 //! - The errors: [`Cancelled`], [`Errors`], [`TrySpawnError`], [`StartError`], [`TooLarge`],
 //!   `Panicked`.
+//! - [Recipes](recipes): servers with `select!`, supervisors, hedged requests, timeouts, and more.
 //!
 //! # Driving a group while doing something else
 //!
@@ -110,15 +117,21 @@
 //! # }).unwrap();
 //! ```
 //!
+//! To see each outcome in such a loop, use [`next`](Group::next). It is ready with `None` while
+//! the group is empty; with a [`KeepOpen`] it waits instead. The [recipes] show the whole of a
+//! server, for `tokio::select!` and for `futures::select!`.
+//!
 //! [`results()`](Group::results) promises nothing of the kind: while the code that takes outcomes
-//! from it awaits something else, the tasks stand still.
+//! from it awaits something else, the tasks stand still. Neither do [`buffered`] and
+//! [`buffer_unordered`].
 //!
 //! # Scopes
 //!
 //! A group of like tasks is half of structured concurrency. The other half is a body that starts
 //! different tasks, waits for some of them, and ends when all have ended. In a [`scope()`] the body
 //! is polled as one of the tasks, when it was woken: there is nothing it could await that would
-//! stop the others.
+//! stop the others. It ends its scope early with an error, or with
+//! [`abort_all`](Spawner::abort_all) and a value.
 //!
 //! ```
 //! use errgroup::scope;
@@ -153,7 +166,7 @@
 //!
 //! Tasks borrow what the scope may borrow, from outside. They may not borrow from the body:
 //!
-//! ```compile_fail
+//! ```compile_fail,E0597
 //! # use errgroup::scope;
 //! # futures::executor::block_on(async {
 //! scope(async |s| {
@@ -189,6 +202,163 @@
 //! - Under tokio's paused clock, use tokio's timers for deadlines and grace. The timers of the
 //!   feature `time` go by the real clock.
 //!
+//! And one is a reason to use this crate: **nobody starves**. tokio gives each of its tasks 128
+//! units for each poll, of which a message, a tick or a read takes one, and all that is polled
+//! inside of that task shares them. Where futures are polled in an order that does not change,
+//! whoever comes first takes them all. So it is in `FuturesUnordered`: of tasks that read from
+//! channels that are never empty, 1 of 3, 3 of 5 and 62 of 64 read nothing at all on the
+//! current-thread runtime, and half of them in `block_on` of the multi-thread runtime, if their
+//! number is even. A group begins each round of polls at another task, and so do the maps and
+//! buffers; what [`drive`](Group::drive) waits for and the body of a scope have their turns among
+//! them. In a group all of these readers read, and none much less than another. The tests are in
+//! `suites/tests/it/fairness_tokio.rs`, in the repository.
+//!
+//! # Running under embassy
+//!
+//! On embassy, the timers of `embassy-time` need its feature `generic-queue-8` (or another number:
+//! about as many timers as run at once) inside of a group: without it they take no wakers but those
+//! of embassy's executor, and panic.
+//!
+//! # Things that bite
+//!
+//! **Tasks of a loop need `async move`.** An `async` block borrows what it names, also the
+//! variable of the loop, which is gone in the next turn:
+//!
+//! ```compile_fail,E0597
+//! # use errgroup::ErrGroup;
+//! # async fn ping(host: &str, n: u32) -> Result<(), ()> { Ok(()) }
+//! # futures::executor::block_on(async {
+//! let host = String::from("localhost");
+//! let mut group = ErrGroup::new();
+//! for n in 0..3 {
+//!     group.spawn(async { ping(&host, n).await }); // `n` does not live long enough.
+//! }
+//! # group.await.unwrap();
+//! # });
+//! ```
+//!
+//! `async move` alone would move `host` into the first task. So what they share becomes a
+//! reference before the loop, and a copy of the reference is moved:
+//!
+//! ```
+//! # use errgroup::ErrGroup;
+//! # async fn ping(host: &str, n: u32) -> Result<(), ()> { Ok(()) }
+//! # futures::executor::block_on(async {
+//! let host = String::from("localhost");
+//! let mut group = ErrGroup::new();
+//! let host = &host;
+//! for n in 0..3 {
+//!     group.spawn(async move { ping(host, n).await });
+//! }
+//! # group.await.unwrap();
+//! # });
+//! ```
+//!
+//! **An `async fn` cannot spawn itself.** Its type would contain itself. What rustc says of it is
+//! "E0283: type annotations needed: cannot satisfy `impl Future<Output = ..>: Send`", without a
+//! word about recursion:
+//!
+//! ```compile_fail,E0283
+//! use errgroup::ErrSpawner;
+//!
+//! async fn countdown(n: u32, spawner: ErrSpawner<'_, (), ()>) -> Result<(), ()> {
+//!     if n > 0 {
+//!         spawner.spawn(countdown(n - 1, spawner.clone()));
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Write it as a function that returns `impl Future + Send + 'env`, with the lifetime of the
+//! spawner. (Clippy's `manual_async_fn` then suggests the `async fn` again; allow it.)
+//!
+//! ```
+//! use errgroup::{ErrGroup, ErrSpawner};
+//!
+//! fn countdown<'env>(
+//!     n: u32,
+//!     spawner: ErrSpawner<'env, (), ()>,
+//! ) -> impl Future<Output = Result<(), ()>> + Send + 'env {
+//!     async move {
+//!         if n > 0 {
+//!             spawner.spawn(countdown(n - 1, spawner.clone()));
+//!         }
+//!         Ok(())
+//!     }
+//! }
+//! # futures::executor::block_on(async {
+//! # let mut group = ErrGroup::new();
+//! # group.spawn(countdown(10, group.spawner()));
+//! # group.await.unwrap();
+//! # });
+//! ```
+//!
+//! **A scope in a scope needs `async move`** as soon as its body names anything of the outer body:
+//! a variable, or its spawner. The inner body is a task of the outer scope, so it may borrow only
+//! what the outer scope may borrow:
+//!
+//! ```compile_fail,E0597
+//! # use errgroup::scope;
+//! # futures::executor::block_on(async {
+//! let text = String::from("outside");
+//! scope(async |outer| {
+//!     for n in 0..3 {
+//!         outer.spawn(scope(async |inner| {
+//!             inner.spawn(async { println!("{text} {n}"); Ok(()) }); // `n` does not live long enough.
+//!             Ok::<_, ()>(())
+//!         }));
+//!     }
+//!     Ok(())
+//! })
+//! # .await.unwrap() });
+//! ```
+//!
+//! Both move, then, and what comes from outside becomes a reference first:
+//!
+//! ```
+//! # use errgroup::scope;
+//! # futures::executor::block_on(async {
+//! let text = &String::from("outside");
+//! scope(async |outer| {
+//!     for n in 0..3 {
+//!         outer.spawn(scope(async move |inner| {
+//!             inner.spawn(async move { println!("{text} {n}"); Ok(()) });
+//!             Ok::<_, ()>(())
+//!         }));
+//!     }
+//!     Ok(())
+//! })
+//! # .await.unwrap() });
+//! ```
+//!
+//! **A [`KeepOpen`] that is still alive hangs the group.** Drop it before the group is awaited:
+//!
+//! ```
+//! # use errgroup::ErrGroup;
+//! # futures::executor::block_on(async {
+//! # let mut group = ErrGroup::<(), ()>::new();
+//! let open = group.keep_open();
+//! group.spawn(async { Ok(()) });
+//! // ...
+//! drop(open); // Without this line the next one never returns.
+//! group.await
+//! # }).unwrap();
+//! ```
+//!
+//! `let _ = group.keep_open();` is the opposite mistake: it is dropped at once, and holds nothing
+//! open.
+//!
+//! **[`first_ok`](Group::first_ok) drops the losers without telling them**, also in a graceful
+//! group: they are not polled again to see that its context is cancelled. For losers that have to
+//! say goodbye there is a [recipe](recipes#the-first-answer-wins-and-the-losers-say-goodbye).
+//!
+//! **Many producers in [`Spawner::ready`] are expensive.** Everyone who waits is woken when there is
+//! room, and all but one wait again: N producers that wait together cost in the order of N² polls.
+//! One producer that spawns for all, or a channel in front of it, costs N.
+//!
+//! **`with_timeout` needs the feature `time`.** Without it use
+//! [`with_deadline`](CancelContext::with_deadline), which takes the timer of any runtime.
+//!
 //! # When not to use it
 //!
 //! - To keep several processors busy. A group polls its tasks on the thread that polls the group.
@@ -211,7 +381,8 @@
 //!   debug events: spawned, started, finished, failed, dropped; cancelled and grace over for
 //!   groups. Nothing of it is compiled in when it is off.
 //! - `critical-section`: without `std`, guard shared state by critical sections instead of a spin
-//!   lock. Needed where an interrupt handler may wake a task.
+//!   lock. Needed where an interrupt handler may wake a task. The program has to provide the
+//!   implementation, as the crate `critical-section` says.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -240,12 +411,19 @@ util::sync::std_only! {
     pub use error::Panicked;
 }
 pub use error::{CancelKind, Cancelled, Errors, StartError, TooLarge, TrySpawnError};
-pub use group::handle::{Started, TaskHandle};
+pub use group::handle::{AbortHandle, AbortOnDrop, KeepOpen, Started, TaskHandle};
 pub use group::scope::{local_scope, local_scope_in, scope, scope_in};
 pub use group::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 pub use group::{ErrGroup, Group, LocalErrGroup, Results};
-pub use map::{TryForEach, TryMap, try_for_each, try_for_each_stream, try_map, try_map_stream};
+pub use map::{
+    BufferUnordered, Buffered, TryForEach, TryMap, buffer_unordered, buffered, try_for_each,
+    try_for_each_stream, try_map, try_map_stream,
+};
 pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
+
+// Nothing but docs.
+#[cfg(any(doc, doctest))]
+pub mod recipes;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,8 +1,8 @@
 //! `Semaphore`: weighted permits, first come, first served.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::future::Future;
+use core::mem;
 use core::ops::Deref;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
@@ -11,19 +11,23 @@ use futures::future::FusedFuture;
 
 use crate::error::TooLarge;
 use crate::util::list::{Key, List};
-use crate::util::panic::{Sequence, wake_all};
+use crate::util::panic::sequence;
 use crate::util::sync::atomic::{
     AtomicUsize,
     Ordering::{Acquire as Acq, Relaxed, Release},
 };
 use crate::util::sync::{Arc, Lock, const_fn};
-use crate::util::waiters::{self, Waiter, Waiters};
+use crate::util::waiters::{Errand, Errands, Waiter, Waiters};
 
 /// A number of permits, of which each holder takes as many as its work weighs.
 ///
 /// It is strictly fair: permits are granted in the order in which the futures of
 /// [`acquire`](Semaphore::acquire) were first polled. Whoever asks for many holds up those who
 /// came later and ask for few, so that no request is passed over for ever.
+///
+/// Wakers are woken by whoever gives permits back, one after the other: if they give back more, or
+/// another thread does meanwhile, that one wakes for them, too. So a waker that blocks delays the
+/// wakes of others, though not their permits.
 ///
 /// This is Go's `golang.org/x/sync/semaphore.Weighted`, with permits that give themselves back,
 /// and an error for a request that can never be met instead of a wait until the context is done.
@@ -51,9 +55,13 @@ use crate::util::waiters::{self, Waiter, Waiters};
 pub struct Semaphore {
     /// Twice the number of free permits, plus `QUEUED`.
     word: AtomicUsize,
-    capacity: usize,
+    /// Changed only under the lock of `queue`.
+    capacity: AtomicUsize,
     queue: Lock<Queue>,
 }
+
+/// As many permits as `word` can count.
+const MOST: usize = usize::MAX / 2;
 
 impl Semaphore {
     const_fn! {
@@ -71,11 +79,12 @@ impl Semaphore {
         /// static CONNECTIONS: Semaphore = Semaphore::new(8);
         /// assert_eq!(CONNECTIONS.capacity(), 8);
         /// ```
+        #[must_use]
         pub const fn new(permits: usize) -> Self {
-            assert!(permits <= usize::MAX / 2, "a semaphore can have at most usize::MAX / 2 permits");
+            assert!(permits <= MOST, "a semaphore can have at most usize::MAX / 2 permits");
             Semaphore {
                 word: AtomicUsize::new(permits << 1),
-                capacity: permits,
+                capacity: AtomicUsize::new(permits),
                 queue: Lock::new(Queue::new()),
             }
         }
@@ -91,13 +100,62 @@ impl Semaphore {
     /// assert_eq!(semaphore.capacity(), 3);
     /// # drop(permit);
     /// ```
+    #[must_use]
     pub fn capacity(&self) -> usize {
-        self.capacity
+        self.capacity.load(Relaxed)
+    }
+
+    /// Changes how many permits there are in all.
+    ///
+    /// If there are more, those who wait get theirs. If there are fewer, nothing is taken from
+    /// anybody: what is out beyond the new capacity comes back first, and until then nobody gets
+    /// permits, not even 0 of them. Whoever waits for more than the new capacity is woken and gets
+    /// [`TooLarge`], and holds up nobody; permits that were granted already stay granted.
+    ///
+    /// Lowering costs O(those who wait).
+    ///
+    /// # Panics
+    ///
+    /// If `permits` is more than `usize::MAX / 2`. And if a waker panics, when all others have
+    /// been woken (without `std`, at once).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let semaphore = errgroup::Semaphore::new(4);
+    /// let three = semaphore.try_acquire(3).unwrap();
+    ///
+    /// semaphore.set_capacity(2);
+    /// assert_eq!((semaphore.capacity(), semaphore.available()), (2, 0));
+    /// drop(three);
+    /// assert_eq!(semaphore.available(), 2);
+    ///
+    /// semaphore.set_capacity(8);
+    /// assert_eq!(semaphore.available(), 8);
+    /// ```
+    pub fn set_capacity(&self, permits: usize) {
+        assert!(
+            permits <= MOST,
+            "a semaphore can have at most usize::MAX / 2 permits"
+        );
+        self.change(|queue| {
+            let before = self.capacity();
+            self.capacity.store(permits, Relaxed);
+            if let Some(more) = permits.checked_sub(before) {
+                let forgiven = queue.owed.min(more);
+                queue.owed -= forgiven;
+                self.word.fetch_add((more - forgiven) << 1, Release);
+            } else {
+                queue.owed += self.withdraw(before - permits);
+                queue.refuse(permits);
+            }
+            self.grant(queue);
+        });
     }
 
     /// How many permits nobody has at this moment.
     ///
-    /// That many need not be to be had: they may be too few for the first who waits.
+    /// It may be impossible to get them: if the first who waits wants more, they are kept for it.
     ///
     /// # Examples
     ///
@@ -107,6 +165,7 @@ impl Semaphore {
     /// assert_eq!(semaphore.available(), 1);
     /// # drop(permit);
     /// ```
+    #[must_use]
     pub fn available(&self) -> usize {
         self.word.load(Relaxed) >> 1
     }
@@ -162,7 +221,22 @@ impl Semaphore {
     /// drop(permit);
     /// assert!(semaphore.try_acquire(2).is_some());
     /// ```
+    ///
+    /// A permit that is thrown away is given back at once, of which the compiler warns:
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// let semaphore = errgroup::Semaphore::new(3);
+    /// semaphore.try_acquire(2);
+    /// ```
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// let semaphore = errgroup::Semaphore::new(3);
+    /// let permit = semaphore.try_acquire(2);
+    /// ```
     #[inline]
+    #[must_use = "the permits are given back when this is dropped"]
     pub fn try_acquire(&self, n: usize) -> Option<Permit<'_>> {
         Held::try_new(self, n).map(Permit)
     }
@@ -216,6 +290,7 @@ impl Semaphore {
     /// # drop(permit);
     /// ```
     #[inline]
+    #[must_use = "the permits are given back when this is dropped"]
     pub fn try_acquire_owned(self: &Arc<Self>, n: usize) -> Option<OwnedPermit> {
         Held::try_new(self.clone(), n).map(OwnedPermit)
     }
@@ -224,7 +299,7 @@ impl Semaphore {
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Semaphore")
-            .field("capacity", &self.capacity)
+            .field("capacity", &self.capacity())
             .field("available", &self.available())
             .finish_non_exhaustive()
     }
@@ -308,6 +383,7 @@ impl Permit<'_> {
     /// let semaphore = errgroup::Semaphore::new(3);
     /// assert_eq!(semaphore.try_acquire(2).unwrap().permits(), 2);
     /// ```
+    #[must_use]
     pub fn permits(&self) -> usize {
         self.0.permits
     }
@@ -322,6 +398,7 @@ impl OwnedPermit {
     /// let semaphore = std::sync::Arc::new(errgroup::Semaphore::new(3));
     /// assert_eq!(semaphore.try_acquire_owned(2).unwrap().permits(), 2);
     /// ```
+    #[must_use]
     pub fn permits(&self) -> usize {
         self.0.permits
     }
@@ -383,44 +460,59 @@ impl fmt::Debug for AcquireOwned {
     }
 }
 
-/// Raised in `word` while somebody waits without a grant.
+/// Raised in `word` while free permits are not for everybody: somebody waits for them without a
+/// grant, or the semaphore itself does, because more are out than its capacity.
 const QUEUED: usize = 1;
 
-/// Those who wait, and those who were granted and do not know it yet.
+/// Those who wait, and those who were served and do not know it yet.
 ///
 /// # Invariants
 ///
-/// 1. The free permits in `word`, the permits of the `Held`s and those of the granted entries add
-///    up to `capacity`: every step moves permits between two of them with one operation on
-///    `word`.
-/// 2. The granted entries stand before all others. `head` is the first of the others.
-/// 3. While the lock is free, `QUEUED` is up exactly if there is a `head`.
+/// 1. The free permits in `word`, the permits of the `Held`s, of the granted entries and of the
+///    futures at `Place::Served` add up to the capacity and what is `owed`: every step moves
+///    permits between two of them with one operation on `word`. While something is owed, nothing
+///    is free.
+/// 2. The granted entries stand before all that wait. `head` is the first that waits.
+/// 3. While the lock is free, `QUEUED` is up exactly if there is a `head` or something is owed.
 /// 4. While `QUEUED` is up, free permits become fewer only under the lock.
 /// 5. Whoever frees permits and finds `QUEUED` up, in one operation, locks and grants. So while
 ///    the lock is free and nobody is on the way to it, the head wants more than is free.
-/// 6. No waker is cloned, woken or dropped under the lock.
+/// 6. Nobody waits for more than the capacity.
+/// 7. No waker is cloned, woken or dropped under the lock.
+/// 8. While the lock is free and there are errands, `running` is up, and somebody who will lock
+///    again has raised it. So errands are never forgotten, and never run in a recursion: an errand
+///    that makes more of them leaves them to the one who runs it.
 ///
 /// # Why no grant is lost
 ///
 /// To begin to wait is one operation on `word`, under the lock, that finds too few permits and
-/// raises `QUEUED`. To give back is another. If the first comes first, the second sees `QUEUED`,
-/// and finds the entry, because the lock was not free until it was made. If the second comes
-/// first, the first sees its permits.
+/// raises `QUEUED` (or finds it up). To give back is another. If the first comes first, the second
+/// sees `QUEUED`, and finds the entry, because the lock was not free until it was made. If the
+/// second comes first, the first sees its permits, or whoever gives them back still has to lock.
 ///
 /// # Orderings
 ///
 /// Taking permits is `Acquire` and freeing them is `Release`, so that whoever gets a permit sees
-/// what its last holder did (`a_permit_hands_on_what_was_written_under_it`). Every change of
-/// `word` is a read-modify-write and so continues the release sequences of all before it; those
-/// that take or free nothing are `Relaxed`. A grant goes to the one that waits through the lock.
+/// what its last holder did (`a_permit_hands_on_what_was_written_under_it`), or what was done
+/// before the capacity was raised (`a_raised_capacity_hands_on_what_was_written_before`). Every
+/// change of `word` is a read-modify-write and so continues the release sequences of all before
+/// it; those that take or free nothing are `Relaxed`. A grant goes to the one that waits through
+/// the lock. `capacity` is written under the lock, where the decisions are that depend on it.
 struct Queue {
     waiters: Waiters<Request>,
     head: Option<Key>,
+    /// Permits that are out beyond the capacity: the next that come back are not for anybody.
+    owed: usize,
+    /// Wakers that have left `waiters`.
+    errands: Errands,
+    /// Whether somebody runs the errands.
+    running: bool,
 }
 
-struct Request {
-    permits: usize,
-    granted: bool,
+enum Request {
+    Waiting { permits: usize },
+    Granted { permits: usize },
+    Refused { capacity: usize },
 }
 
 impl Queue {
@@ -428,16 +520,31 @@ impl Queue {
         Queue {
             waiters: List::new(),
             head: None,
+            owed: 0,
+            errands: Errands::new(),
+            running: false,
         }
     }
 
-    /// If the entry is granted, takes it out; otherwise lends the list in which it stands.
-    fn unless_granted(&mut self, key: Key) -> Option<&mut Waiters<Request>> {
-        if self.waiters.get_mut(key).data.granted {
-            self.waiters.remove(key);
-            return None;
-        }
-        Some(&mut self.waiters)
+    /// Settles everyone who waits for more than `capacity`.
+    fn refuse(&mut self, capacity: usize) {
+        let errands = &mut self.errands;
+        self.waiters.for_each(|waiter| match waiter.data {
+            Request::Waiting { permits } if permits > capacity => {
+                waiter.data = Request::Refused { capacity };
+                if let Some(waker) = waiter.waker.take() {
+                    errands.push(Errand::Wake(waker));
+                }
+            }
+            _ => {}
+        });
+    }
+
+    /// The next errand for the one who runs them.
+    fn next_errand(&mut self) -> Option<Errand> {
+        let errand = self.errands.pop();
+        self.running = errand.is_some();
+        errand
     }
 }
 
@@ -465,77 +572,176 @@ impl Semaphore {
         }
     }
 
-    #[cold]
-    fn serve(&self) {
-        wake_all(self.queue.with(|queue| self.grant(queue)));
+    /// Takes `n` permits, as far as they are free. Returns how many were not, and if there are any,
+    /// raises `QUEUED`.
+    fn withdraw(&self, n: usize) -> usize {
+        let withdrawn = self.word.fetch_update(Acq, Relaxed, |word| {
+            Some(match (word >> 1).checked_sub(n) {
+                Some(free) => free << 1 | word & QUEUED,
+                None => QUEUED,
+            })
+        });
+        let (Ok(before) | Err(before)) = withdrawn;
+        n.saturating_sub(before >> 1)
     }
 
-    /// Grants what can be granted, and lowers `QUEUED` if nobody waits any more. Returns the
-    /// wakers of those who were served.
-    fn grant(&self, queue: &mut Queue) -> impl Iterator<Item = Waker> + use<> {
-        let (mut first, mut more) = (None, Vec::new());
+    #[inline(never)]
+    fn serve(&self) {
+        self.change(|queue| self.grant(queue));
+    }
+
+    /// Changes the queue, and then runs the errands, unless somebody is at it already.
+    #[inline]
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let errand = self.queue.with(|queue| {
+            change(queue);
+            if queue.running {
+                None
+            } else {
+                queue.next_errand()
+            }
+        });
+        if let Some(errand) = errand {
+            self.run_errands(errand);
+        }
+    }
+
+    /// Runs this errand and all others, until there are none.
+    #[inline]
+    fn run_errands(&self, errand: Errand) {
+        /// Goes on if a panic could not be caught.
+        struct Handover<'a>(&'a Semaphore);
+
+        impl Drop for Handover<'_> {
+            fn drop(&mut self) {
+                if let Some(errand) = self.0.queue.with(Queue::next_errand) {
+                    self.0.run_errands(errand);
+                }
+            }
+        }
+
+        let handover = Handover(self);
+        sequence(|steps| {
+            let mut next = Some(errand);
+            while let Some(errand) = next {
+                steps.run(|| errand.run());
+                next = self.queue.with(Queue::next_errand);
+            }
+            mem::forget(handover);
+        });
+    }
+
+    /// Pays what is owed, grants what can be granted, and lowers `QUEUED` if nothing is owed and
+    /// nobody waits any more.
+    #[inline]
+    fn grant(&self, queue: &mut Queue) {
         // Permits that are freed from here on are for whoever freed them to grant.
         let word = self.word.load(Relaxed);
-        let mut free = word >> 1;
+        let paid = queue.owed.min(word >> 1);
+        queue.owed -= paid;
+        let mut free = (word >> 1) - paid;
         while let Some(key) = queue.head {
             let waiter = queue.waiters.get_mut(key);
-            let Some(rest) = free.checked_sub(waiter.data.permits) else {
-                break;
-            };
-            free = rest;
-            waiter.data.granted = true;
-            match waiter.waker.take() {
-                Some(waker) if first.is_none() => first = Some(waker),
-                waker => more.extend(waker),
+            if let Request::Waiting { permits } = waiter.data {
+                if permits > free || queue.owed > 0 {
+                    break;
+                }
+                free -= permits;
+                waiter.data = Request::Granted { permits };
+                if let Some(waker) = waiter.waker.take() {
+                    queue.errands.push(Errand::Wake(waker));
+                }
             }
             queue.head = queue.waiters.next(key);
         }
-        let mut taken = word & !QUEUED;
-        taken -= free << 1;
-        if queue.head.is_none() {
+        let mut taken = (word & !QUEUED) - (free << 1);
+        if queue.head.is_none() && queue.owed == 0 {
             taken |= word & QUEUED;
         }
         if taken != 0 {
             self.word.fetch_sub(taken, Acq);
         }
-        first.into_iter().chain(more)
     }
 
-    /// Enters the queue and returns the place; or takes the permits after all.
-    fn enter(&self, waiter: &mut Option<Waiter<Request>>) -> Option<Key> {
+    /// Enters the queue, or takes the permits after all.
+    #[inline]
+    fn enter(&self, n: usize, waker: &Waker, place: &mut Place) -> Result<(), TooLarge> {
+        // Dropped after unlocking if it is not needed.
+        let mut own = Some(waker.clone());
         self.queue.with(|queue| {
-            let n = waiter.as_ref()?.data.permits;
-            let entered = self.word.fetch_update(Acq, Relaxed, |word| {
-                Some(take(word, n).unwrap_or(word | QUEUED))
-            });
-            if entered.is_ok_and(|before| take(before, n).is_some()) {
-                return None;
+            let capacity = self.capacity();
+            if n > capacity {
+                return Err(TooLarge::new(n, capacity));
             }
-            let key = queue.waiters.push_back(waiter.take()?);
+            let entered = self.word.fetch_update(Acq, Relaxed, |word| {
+                take(word, n).or((word & QUEUED == 0).then_some(word | QUEUED))
+            });
+            if entered.is_ok_and(|before| before >> 1 >= n) {
+                *place = Place::Served;
+                return Ok(());
+            }
+            let key = queue.waiters.push_back(Waiter {
+                waker: own.take(),
+                data: Request::Waiting { permits: n },
+            });
             queue.head.get_or_insert(key);
-            Some(key)
+            *place = Place::Queued(key);
+            Ok(())
         })
     }
 
+    /// Leaves the queue if the request was granted or refused; otherwise sees to it that `waker`
+    /// will be woken.
+    #[inline]
+    fn wait(&self, n: usize, key: Key, waker: &Waker, place: &mut Place) -> Result<(), TooLarge> {
+        let mut own = None;
+        loop {
+            let settled = self.queue.with(|queue| {
+                let waiter = queue.waiters.get_mut(key);
+                if let Request::Waiting { .. } = waiter.data {
+                    // Mostly the same task polls again, and nothing needs to be cloned.
+                    let known = &mut waiter.waker;
+                    if own.is_some() {
+                        mem::swap(known, &mut own);
+                    } else if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                        return None;
+                    }
+                    return Some(Ok(()));
+                }
+                Some(match queue.waiters.remove(key).data {
+                    Request::Refused { capacity } => {
+                        *place = Place::Outside;
+                        Err(TooLarge::new(n, capacity))
+                    }
+                    _ => {
+                        *place = Place::Served;
+                        Ok(())
+                    }
+                })
+            });
+            if let Some(settled) = settled {
+                return settled;
+            }
+            own = Some(waker.clone());
+        }
+    }
+
     /// Gives up a place in the queue, and the permits if they were granted.
-    #[cold]
+    #[inline(never)]
     fn leave(&self, key: Key) {
-        let (waiter, wakers) = self.queue.with(|queue| {
+        self.change(|queue| {
             if queue.head == Some(key) {
                 queue.head = queue.waiters.next(key);
             }
             let waiter = queue.waiters.remove(key);
-            if waiter.data.granted {
-                self.word.fetch_add(waiter.data.permits << 1, Release);
+            if let Request::Granted { permits } = waiter.data {
+                self.word.fetch_add(permits << 1, Release);
             }
-            (waiter, self.grant(queue))
+            self.grant(queue);
+            if let Some(waker) = waiter.waker {
+                queue.errands.push(Errand::Drop(waker));
+            }
         });
-        let mut sequence = Sequence::default();
-        for waker in wakers {
-            sequence.run(|| waker.wake());
-        }
-        sequence.run(|| drop(waiter));
-        sequence.finish();
     }
 }
 
@@ -554,7 +760,7 @@ where
 {
     #[inline]
     fn try_new(semaphore: S, permits: usize) -> Option<Self> {
-        if permits <= semaphore.capacity && semaphore.try_take(permits) {
+        if semaphore.try_take(permits) {
             Some(Held { semaphore, permits })
         } else {
             None
@@ -580,8 +786,17 @@ where
     /// `None` when it has completed.
     semaphore: Option<S>,
     permits: usize,
-    /// The place in the queue, from the first poll that did not complete.
-    key: Option<Key>,
+    place: Place,
+}
+
+/// How far a request has come.
+enum Place {
+    /// It has not been polled.
+    Outside,
+    Queued(Key),
+    /// The permits are taken and have not been handed out: the destructor of a waker comes first,
+    /// and may panic.
+    Served,
 }
 
 impl<S> Acquiring<S>
@@ -592,63 +807,42 @@ where
         Acquiring {
             semaphore: Some(semaphore),
             permits,
-            key: None,
+            place: Place::Outside,
         }
     }
 
     #[inline]
     fn poll(&mut self, waker: &Waker) -> Poll<Result<Held<S>, TooLarge>> {
         let semaphore = self.semaphore.as_deref().expect("polled after completion");
-        if self.key.is_none()
-            && self.permits <= semaphore.capacity
-            && semaphore.try_take(self.permits)
-        {
+        if matches!(self.place, Place::Outside) && semaphore.try_take(self.permits) {
             return Poll::Ready(Ok(self.complete()));
         }
         self.poll_queue(waker)
     }
 
-    #[cold]
+    #[inline(never)]
     fn poll_queue(&mut self, waker: &Waker) -> Poll<Result<Held<S>, TooLarge>> {
         let semaphore = self.semaphore.as_deref().expect("polled after completion");
-        if self.permits > semaphore.capacity {
-            let error = TooLarge::new(self.permits, semaphore.capacity);
+        let (n, place) = (self.permits, &mut self.place);
+        let settled = match *place {
+            Place::Outside => semaphore.enter(n, waker, place),
+            Place::Queued(key) => semaphore.wait(n, key, waker, place),
+            Place::Served => Ok(()),
+        };
+        if let Err(error) = settled {
             self.semaphore = None;
             return Poll::Ready(Err(error));
         }
-        // The destructor of a waker may panic: not before the permits are in safe hands.
-        if let Some(key) = self.key {
-            let queue = &semaphore.queue;
-            let (waits, old) =
-                waiters::refresh(queue, key, waker, |queue| queue.unless_granted(key));
-            if waits {
-                return Poll::Pending;
-            }
-            let held = self.complete();
-            drop(old);
-            Poll::Ready(Ok(held))
-        } else {
-            let mut waiter = Some(Waiter {
-                waker: Some(waker.clone()),
-                data: Request {
-                    permits: self.permits,
-                    granted: false,
-                },
-            });
-            self.key = semaphore.enter(&mut waiter);
-            if self.key.is_some() {
-                return Poll::Pending;
-            }
-            let held = self.complete();
-            drop(waiter);
-            Poll::Ready(Ok(held))
+        match self.place {
+            Place::Served => Poll::Ready(Ok(self.complete())),
+            _ => Poll::Pending,
         }
     }
 
-    /// The permits have been taken, and there is no place in the queue any more.
+    /// Hands the permits out, which have been taken.
     #[inline]
     fn complete(&mut self) -> Held<S> {
-        self.key = None;
+        self.place = Place::Outside;
         Held {
             semaphore: self.semaphore.take().expect("not completed before"),
             permits: self.permits,
@@ -662,8 +856,12 @@ where
 {
     #[inline]
     fn drop(&mut self) {
-        if let (Some(key), Some(semaphore)) = (self.key, &self.semaphore) {
-            semaphore.leave(key);
+        if let Some(semaphore) = &self.semaphore {
+            match self.place {
+                Place::Outside => {}
+                Place::Queued(key) => semaphore.leave(key),
+                Place::Served => semaphore.give_back(self.permits),
+            }
         }
     }
 }

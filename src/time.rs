@@ -100,6 +100,23 @@ impl CancelContext {
     /// assert!(context.reason().unwrap().is_deadline());
     /// # _ = rounds;
     /// ```
+    ///
+    /// The compiler warns of a context with a timeout that is thrown away:
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// # use std::time::Duration;
+    /// let context = errgroup::CancelContext::new();
+    /// context.with_timeout(Duration::from_secs(1));
+    /// ```
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// # use std::time::Duration;
+    /// let context = errgroup::CancelContext::new();
+    /// let context = context.with_timeout(Duration::from_secs(1));
+    /// ```
+    #[must_use = "a context with a deadline is a new one: the old one has none"]
     pub fn with_timeout(&self, after: Duration) -> Self {
         let at = Instant::now().checked_add(after);
         let timer = at.map_or_else(Timer::never, Timer::at);

@@ -61,6 +61,7 @@ impl CancelContext {
     /// let context = errgroup::CancelContext::new();
     /// assert!(!context.is_cancelled());
     /// ```
+    #[must_use]
     pub fn new() -> Self {
         CancelContext {
             node: Arc::new(Node::new(None, false)),
@@ -89,6 +90,7 @@ impl CancelContext {
     /// parent.cancel();
     /// assert!(parent.child().is_cancelled());
     /// ```
+    #[must_use = "a child is a new context, and this one stays as it was"]
     pub fn child(&self) -> Self {
         CancelContext {
             node: Arc::new(Node::new(Some(&self.node), false)),
@@ -128,6 +130,24 @@ impl CancelContext {
     /// assert!(reason.is_deadline());
     /// # });
     /// ```
+    ///
+    /// The deadline is that of the new context. The old one has none, so the compiler warns of a
+    /// new one that is thrown away:
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// # use errgroup::CancelContext;
+    /// let context = CancelContext::new();
+    /// context.with_deadline(async {});
+    /// ```
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// # use errgroup::CancelContext;
+    /// let context = CancelContext::new();
+    /// let context = context.with_deadline(async {});
+    /// ```
+    #[must_use = "a context with a deadline is a new one: the old one has none"]
     pub fn with_deadline(&self, at: impl Future + Send + 'static) -> Self {
         self.with_source(async move {
             at.await;
@@ -156,6 +176,7 @@ impl CancelContext {
     /// assert_eq!(reason.cause().unwrap().to_string(), "the lease has run out");
     /// # });
     /// ```
+    #[must_use = "a context with a deadline is a new one: the old one has none"]
     pub fn with_deadline_cause(
         &self,
         at: impl Future + Send + 'static,
@@ -197,6 +218,7 @@ impl CancelContext {
     /// assert_eq!(reason.cause().unwrap().to_string(), "the client has hung up");
     /// # });
     /// ```
+    #[must_use = "a context with a trigger is a new one: the old one has none"]
     pub fn with_trigger<C>(&self, on: impl Future<Output = C> + Send + 'static) -> Self
     where
         C: Into<Box<dyn core::error::Error + Send + Sync>>,
@@ -292,6 +314,7 @@ impl CancelContext {
     /// #   _ = chunk;
     /// }
     /// ```
+    #[must_use = "asking changes nothing: leave when it is true"]
     pub fn is_cancelled(&self) -> bool {
         self.node.is_cancelled()
     }
@@ -315,6 +338,7 @@ impl CancelContext {
     /// context.cancel();
     /// assert_eq!(context.reason().unwrap().to_string(), "cancelled");
     /// ```
+    #[must_use = "asking changes nothing: leave when there is a reason"]
     pub fn reason(&self) -> Option<Cancelled> {
         self.node.settle().cloned()
     }
@@ -501,7 +525,14 @@ pub struct Cancelling {
 }
 
 impl Cancelling {
+    #[inline]
     fn look(&mut self) -> Poll<Cancelled> {
+        if let Some(reason) = self.node.own_reason() {
+            // Whoever set it has taken us out.
+            self.key = None;
+            self.done = true;
+            return Poll::Ready(reason.clone());
+        }
         if !self.node.is_cancelled() {
             return Poll::Pending;
         }

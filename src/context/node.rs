@@ -12,7 +12,7 @@ use core::task::{Context, Poll, Waker};
 
 use crate::error::{CancelKind, Cancelled};
 use crate::util::list::{Key, List};
-use crate::util::panic::Sequence;
+use crate::util::panic::{Sequence, sequence};
 use crate::util::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::util::sync::{Arc, Lock, SetOnce, Weak};
 use crate::util::waiters::{self, Waiters};
@@ -168,6 +168,11 @@ impl Node {
         node
     }
 
+    /// The reason, if it is stored here already.
+    pub(crate) fn own_reason(&self) -> Option<&Cancelled> {
+        self.reason.get()
+    }
+
     fn is_set(&self) -> bool {
         self.reason.get().is_some()
     }
@@ -193,13 +198,15 @@ impl Node {
     /// and returns what this one has.
     pub(crate) fn settle(&self) -> Option<&Cancelled> {
         let top = self.nearest_set()?;
-        let mut sequence = Sequence::default();
-        if !top.is_set() {
-            let reason = Cancelled::new(CancelKind::DeadlineExceeded, None);
-            top.spread(&reason, &mut sequence);
+        if ptr::eq(top, self) && top.is_set() {
+            return top.reason.get();
         }
-        let mut reason = top.reason.get()?;
-        if !ptr::eq(top, self) {
+        sequence(|steps| {
+            if !top.is_set() {
+                let reason = Cancelled::new(CancelKind::DeadlineExceeded, None);
+                top.spread(&reason, steps);
+            }
+            let mut reason = top.reason.get()?;
             let mut path = Vec::new();
             let mut node = self;
             while !ptr::eq(node, top) {
@@ -207,12 +214,11 @@ impl Node {
                 node = node.parent.as_deref()?;
             }
             while let Some(node) = path.pop() {
-                node.spread(reason, &mut sequence);
+                node.spread(reason, steps);
                 reason = node.reason.get()?;
             }
-        }
-        sequence.finish();
-        Some(reason)
+            Some(reason)
+        })
     }
 
     /// Returns whether this was the first cancellation.
@@ -220,14 +226,11 @@ impl Node {
         if self.settle().is_some() {
             return false;
         }
-        let mut sequence = Sequence::default();
-        let first = self.spread(&reason, &mut sequence);
-        sequence.finish();
-        first
+        sequence(|steps| self.spread(&reason, steps))
     }
 
     /// Sets this node and whatever is linked below it. Returns whether this node was set by it.
-    fn spread(&self, reason: &Cancelled, sequence: &mut Sequence) -> bool {
+    fn spread(&self, reason: &Cancelled, steps: &mut Sequence) -> bool {
         let Some(mut released) = self.set(reason) else {
             return false;
         };
@@ -241,9 +244,9 @@ impl Node {
                 .into_iter()
                 .filter_map(|waiter| waiter.waker)
             {
-                sequence.run(|| waker.wake());
+                steps.run(|| waker.wake());
             }
-            sequence.run(|| drop(released.source));
+            steps.run(|| drop(released.source));
             let children = released.children.into_iter().flat_map(|children| *children);
             below.extend(children.map(|child| (child, late)));
             released = loop {
@@ -256,7 +259,7 @@ impl Node {
                 late = parent_late || child.is_due();
                 let set = child.set(if late { &deadline } else { reason });
                 // We may have become the last owner.
-                sequence.run(|| drop(child));
+                steps.run(|| drop(child));
                 if let Some(released) = set {
                     break released;
                 }
@@ -345,28 +348,29 @@ impl Node {
             )?;
 
         let mut polled = None;
-        let mut sequence = Sequence::default();
-        sequence.run(|| {
-            let mut cx = Context::from_waker(&source.waker);
-            polled = Some(source.future.as_mut().poll(&mut cx));
-        });
+        sequence(|steps| {
+            steps.run(|| {
+                let mut cx = Context::from_waker(&source.waker);
+                polled = Some(source.future.as_mut().poll(&mut cx));
+            });
 
-        // It goes back only if it is pending, and the node was not set meanwhile.
-        let mut source = Some(source);
-        let woken = self.state.with(
-            |state| match mem::replace(&mut state.source, Slot::Absent) {
-                Slot::Polled { woken } if matches!(polled, Some(Poll::Pending)) => {
-                    state.source = source.take().map_or(Slot::Absent, Slot::Idle);
-                    woken
-                }
-                _ => false,
-            },
-        );
-        sequence.run(|| drop(source));
-        if woken {
-            self.wake_below(&mut sequence);
-        }
-        sequence.finish();
+            // It goes back only if it is pending, and the node was not set meanwhile.
+            let mut source = Some(source);
+            let woken =
+                self.state.with(
+                    |state| match mem::replace(&mut state.source, Slot::Absent) {
+                        Slot::Polled { woken } if matches!(polled, Some(Poll::Pending)) => {
+                            state.source = source.take().map_or(Slot::Absent, Slot::Idle);
+                            woken
+                        }
+                        _ => false,
+                    },
+                );
+            steps.run(|| drop(source));
+            if woken {
+                self.wake_below(steps);
+            }
+        });
         match polled {
             Some(Poll::Ready(reason)) => Some(reason),
             _ => None,
@@ -374,12 +378,12 @@ impl Node {
     }
 
     /// Wakes every waiter of this node and of those below it; they stay registered.
-    fn wake_below(&self, sequence: &mut Sequence) {
+    fn wake_below(&self, steps: &mut Sequence) {
         let mut below = Vec::new();
         let mut wakers = self.state.with(|state| state.take_wakers(&mut below));
         loop {
             for waker in wakers {
-                sequence.run(|| waker.wake());
+                steps.run(|| waker.wake());
             }
             let Some(child) = below.pop() else {
                 return;
@@ -387,7 +391,7 @@ impl Node {
             wakers = match child.upgrade() {
                 Some(child) => {
                     let wakers = child.state.with(|state| state.take_wakers(&mut below));
-                    sequence.run(|| drop(child));
+                    steps.run(|| drop(child));
                     wakers
                 }
                 None => Vec::new(),
@@ -397,7 +401,7 @@ impl Node {
 
     /// Takes apart what must not be left to the compiler. Returns the parent, which the caller
     /// may be the last to own.
-    fn dismantle(&mut self, sequence: &mut Sequence) -> Option<Arc<Node>> {
+    fn dismantle(&mut self, steps: &mut Sequence) -> Option<Arc<Node>> {
         let parent = self.parent.take();
         if let Some(parent) = &parent {
             let link = self.link.load(Relaxed);
@@ -412,11 +416,11 @@ impl Node {
         let state = self.state.get_mut();
         let source = mem::replace(&mut state.source, Slot::Absent);
         if self.has_source {
-            sequence.run(|| drop(source));
+            steps.run(|| drop(source));
         }
         if self.is_set() {
-            let reason = mem::replace(&mut self.reason, SetOnce::new());
-            sequence.run(|| drop(reason));
+            let reason = mem::take(&mut self.reason);
+            steps.run(|| drop(reason));
         }
         parent
     }
@@ -434,12 +438,12 @@ impl State {
 impl Drop for Node {
     /// A chain of a million nodes is dropped in a loop.
     fn drop(&mut self) {
-        let mut sequence = Sequence::default();
-        let mut parent = self.dismantle(&mut sequence);
-        while let Some(mut node) = parent.and_then(Arc::into_inner) {
-            parent = node.dismantle(&mut sequence);
-        }
-        sequence.finish();
+        sequence(|steps| {
+            let mut parent = self.dismantle(steps);
+            while let Some(mut node) = parent.and_then(Arc::into_inner) {
+                parent = node.dismantle(steps);
+            }
+        });
     }
 }
 
@@ -465,11 +469,11 @@ impl Wake for Signal {
                 false
             }
         });
-        let mut sequence = Sequence::default();
-        if idle {
-            node.wake_below(&mut sequence);
-        }
-        sequence.run(|| drop(node));
-        sequence.finish();
+        sequence(|steps| {
+            if idle {
+                node.wake_below(steps);
+            }
+            steps.run(|| drop(node));
+        });
     }
 }

@@ -1,16 +1,24 @@
 //! Polling a set of tasks: fairly, and waking the parent no more than it must.
 
 pub(crate) mod beside;
+mod chunk;
+mod far;
 pub(crate) mod parker;
-pub(crate) mod tasks;
+mod tasks;
+mod tokens;
 
+use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
-use core::task::{Context, Poll};
+use core::task::Context;
 
-use crate::engine::parker::Parent;
-use crate::engine::tasks::{Done, Tasks};
+use crate::engine::chunk::Limits;
+use crate::engine::parker::Parker;
+use crate::engine::tasks::Tasks;
+use crate::util::panic::drop_quietly;
 use crate::util::sync::Arc;
+
+pub(crate) use crate::engine::chunk::{Done, Source};
 
 /// How many tasks are polled between two returns of `Pending`.
 const BUDGET: usize = 256;
@@ -21,45 +29,99 @@ const RETRIES: usize = 64;
 
 /// Running tasks, and what they are polled with.
 ///
-/// A poll goes like this: [`enter`](Engine::enter); then [`poll_woken`](Engine::poll_woken) and
-/// [`start`](Engine::start) as long as there is something to do; then [`park`](Engine::park),
-/// which ends the poll or says that there is more to do.
-pub(crate) struct Engine<F> {
+/// A poll goes like this: [`enter`](Engine::enter); then [`step`](Engine::step) as long as that
+/// gives something; then [`park`](Engine::park), which ends the poll or says that there is more to
+/// do.
+///
+/// # Fairness
+///
+/// Nobody starves, also when the tasks share something that is given out once for each poll of the
+/// whole, as the cooperative budget of tokio is: whoever is polled first may take all of it. So
+///
+/// - a *round* polls what is woken once. A poll takes part in one round alone; a round takes as
+///   many polls as its tasks need;
+/// - each round begins one woken task further than the last one. So everyone is once the first;
+/// - what is polled beside the tasks, if it is woken in each poll, comes first in every second one
+///   ([`beside_is_first`](Engine::beside_is_first)). Where the tasks begin moves on only if they
+///   were the first in a poll since it moved last: otherwise two tasks would always have their
+///   turn in the same kind of poll;
+/// - one time in eight, by chance, neither of the two moves on. For a group may be a task of another
+///   one, which is the first in every n-th poll alone: if n were a multiple of the length of its own
+///   turns, the same task would be the first of it each time.
+///
+/// Here a *poll* ends when `Pending` is returned. Of what begins with a result, like a call of
+/// `next`, there may be many in one.
+pub(crate) struct Engine<F, S> {
+    /// Made with the first thing that has to be shared.
+    parker: Option<Arc<Parker<S>>>,
     tasks: Tasks<F>,
-    parent: Arc<Parent>,
     /// How many more tasks may be polled before `Pending` has to be returned.
     budget: usize,
     /// How many more woken ones, while there are new ones to start.
     woken_share: usize,
-    /// The last poll returned `Pending`, so that the next begins with a new budget.
-    pending: bool,
     /// How often this poll may still go on because it was woken, without finding a task to poll.
     retries: usize,
     /// What was left of the budget when it last went on.
     left: usize,
+    /// The last call returned `Pending`, so that the next begins with a new budget.
+    pending: bool,
+    /// New tasks are being started; before and after that, woken ones are polled.
+    starting: bool,
+    /// The round is not over.
+    in_round: bool,
+    /// This call has polled a task in this round, or has begun it.
+    in_this_call: bool,
+    /// The tasks were first in a poll since the start of the rounds moved last.
+    led: bool,
+    /// Whether what is beside the tasks is first in this poll, if that was asked.
+    beside_first: Option<bool>,
+    /// Whether it was the last time.
+    beside_was_first: bool,
+    /// In how many polls in a row it was woken, and polled to no end.
+    beside_waits: u8,
+    dice: Dice,
 }
 
-impl<F: Future + Unpin> Engine<F> {
+impl<F, S> Engine<F, S>
+where
+    F: Future + Unpin,
+    S: Default + Send + Sync + 'static,
+{
     pub(crate) fn new() -> Self {
-        let parent = Arc::new(Parent::new());
         Engine {
-            tasks: Tasks::new(parent.clone()),
-            parent,
+            parker: None,
+            tasks: Tasks::new(),
             budget: BUDGET,
             woken_share: WOKEN_SHARE,
-            pending: false,
             retries: RETRIES,
             left: BUDGET,
+            pending: false,
+            starting: false,
+            in_round: false,
+            in_this_call: false,
+            led: false,
+            beside_first: None,
+            beside_was_first: true,
+            beside_waits: 0,
+            dice: Dice(0),
         }
     }
 
-    pub(crate) fn parent(&self) -> &Arc<Parent> {
-        &self.parent
+    /// The parker, made if there is none.
+    #[inline]
+    pub(crate) fn parker(&mut self) -> &Arc<Parker<S>> {
+        self.parker.get_or_insert_with(Arc::default)
+    }
+
+    /// What is shared, if there is something.
+    #[inline]
+    pub(crate) fn shared(&self) -> Option<&Arc<Parker<S>>> {
+        self.parker.as_ref()
     }
 
     /// How many tasks there are.
     pub(crate) fn len(&self) -> usize {
-        self.tasks.len()
+        self.parker.as_ref().map_or(0, |parker| parker.len())
     }
 
     /// The indices of the tasks, in no order.
@@ -67,11 +129,14 @@ impl<F: Future + Unpin> Engine<F> {
         self.tasks.indices()
     }
 
-    /// Begins a poll. False if it has to end at once, because the budget is spent.
+    /// Begins a poll, in a call that has [begun](Engine::begin). False if it has to end at once, because the budget is spent.
+    #[inline]
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) -> bool {
+        self.parker();
         if mem::take(&mut self.pending) {
             self.budget = BUDGET;
             self.woken_share = WOKEN_SHARE;
+            self.led |= self.beside_first.take() != Some(true);
         }
         if self.budget == 0 {
             self.yield_to_others(cx);
@@ -79,61 +144,186 @@ impl<F: Future + Unpin> Engine<F> {
         }
         self.retries = RETRIES;
         self.left = self.budget;
-        self.tasks.begin_round();
+        self.tasks.repair();
+        if !self.in_round {
+            self.begin_round();
+        }
         self.look();
+        self.starting = false;
         true
     }
 
+    /// Whether a woken task may be waiting to be polled in this round.
+    #[inline]
+    fn has_woken(&self) -> bool {
+        let parker = self.parker.as_deref();
+        parker.is_some_and(|parker| self.tasks.has_woken(parker))
+    }
+
+    #[inline]
+    fn begin_round(&mut self) {
+        let moves = self.led && self.moves_on();
+        self.led &= !moves;
+        self.tasks.begin_round(moves);
+        self.in_round = true;
+        self.in_this_call = true;
+    }
+
+    /// Whether what should move on does, and does not stay by chance.
+    fn moves_on(&mut self) -> bool {
+        // One alone is the first in any case.
+        if self.len() < 2 {
+            return true;
+        }
+        let parker = self.parker.as_ref();
+        let seed = || parker.map_or(1, |parker| Arc::as_ptr(parker).addr());
+        self.dice.throw(seed) % 8 != 0
+    }
+
     /// Finds out which tasks were woken.
+    #[inline]
     fn look(&mut self) {
-        if self.parent.enter() {
-            self.tasks.gather();
+        if let Some(parker) = &self.parker {
+            if parker.look() && self.tasks.is_large() {
+                self.tasks.gather(parker);
+            }
         }
     }
 
-    /// Whether a woken task may be waiting to be polled.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.tasks.is_ready()
+    /// What is beside the tasks was woken and polled to no end, or it was not.
+    pub(crate) fn beside_was_polled(&mut self, in_vain: bool) {
+        self.beside_waits = if in_vain {
+            self.beside_waits.saturating_add(1)
+        } else {
+            0
+        };
+    }
+
+    /// Whether what is polled beside the tasks comes before them in this poll.
+    pub(crate) fn beside_is_first(&mut self) -> bool {
+        if let Some(first) = self.beside_first {
+            return first;
+        }
+        if self.beside_waits < 2 {
+            return false;
+        }
+        self.beside_was_first ^= self.moves_on();
+        *self.beside_first.insert(self.beside_was_first)
     }
 
     pub(crate) fn has_budget(&self) -> bool {
         self.budget > 0
     }
 
-    /// Polls woken tasks until one is done. Leaves something of the budget if there is one to
-    /// start.
-    pub(crate) fn poll_woken<P>(&mut self, startable: bool, poll: P) -> Option<Done<F>>
-    where
-        P: FnMut(&mut F, &mut Context<'_>) -> Poll<F::Output>,
-    {
-        let share = if startable {
-            self.woken_share.min(self.budget)
-        } else {
-            self.budget
-        };
-        let mut left = share;
-        let done = self.tasks.poll_woken(&mut left, poll);
-        self.budget -= share - left;
-        self.woken_share = self.woken_share.saturating_sub(share - left);
-        done
+    /// Begins a call, which may poll or not.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        self.in_this_call = false;
     }
 
-    /// Starts a task.
-    pub(crate) fn start<P>(&mut self, index: usize, task: F, poll: P) -> Option<Done<F>>
-    where
-        P: FnOnce(&mut F, &mut Context<'_>) -> Poll<F::Output>,
-    {
+    /// Begins a poll that only starts new tasks.
+    pub(crate) fn enter_to_start(&mut self) {
+        if !self.in_round {
+            self.begin_round();
+        }
+        self.in_this_call = true;
+    }
+
+    /// What is beside the tasks has come before them, and counts as one of them: somebody may drive
+    /// them together with what is always ready.
+    pub(crate) fn spend_one(&mut self) {
         self.budget -= 1;
-        self.tasks.start(index, task, poll)
+    }
+
+    /// Whether this is the first call with a new budget.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.pending
+    }
+
+    /// Polls woken tasks, and starts new ones, until the source wants to look at one that is done
+    /// (true), or nothing more can be done in this poll. Leaves something of the budget for new ones.
+    #[inline]
+    pub(crate) fn step(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
+        loop {
+            if !self.starting {
+                if self.has_woken() || !self.in_this_call {
+                    if self.poll_woken(source) {
+                        return true;
+                    }
+                } else {
+                    self.in_round = false;
+                }
+                self.starting = true;
+            }
+            if self.start(source, cx) {
+                return true;
+            }
+            self.starting = false;
+            if self.budget == 0 || !self.has_woken() {
+                return false;
+            }
+        }
+    }
+
+    fn poll_woken(&mut self, source: &mut impl Source<F, S>) -> bool {
+        loop {
+            let Some(parker) = self.parker.as_deref() else {
+                return false;
+            };
+            let share = match source.is_startable(parker) {
+                true => self.woken_share.min(self.budget),
+                false => self.budget,
+            };
+            // Counted in place: what was polled before a panic counts, too.
+            let before = self.budget;
+            let mut limits = Limits {
+                budget: &mut self.budget,
+                reserve: before - share,
+            };
+            let stops = self.tasks.poll_woken(parker, &mut limits, source);
+            let polled = before - self.budget;
+            self.woken_share = self.woken_share.saturating_sub(polled);
+            self.in_this_call |= polled > 0;
+            if stops || polled == share {
+                return stops;
+            }
+            // The round is over. If it was an earlier call's, this one may have its own.
+            if self.in_this_call {
+                self.in_round = false;
+                return false;
+            }
+            self.begin_round();
+        }
+    }
+
+    /// Starts new tasks, until the source wants to look at one that is done (true), or none may
+    /// start.
+    #[inline]
+    pub(crate) fn start(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
+        let Some(parker) = &self.parker else {
+            return false;
+        };
+        while self.budget > 0 && source.is_startable(parker) {
+            let Some(new) = source.next(parker, cx) else {
+                return false;
+            };
+            self.budget -= 1;
+            if self.tasks.start(parker, new, source) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Ends a poll that has nothing left to do, to return `Pending`. False if something happened
     /// meanwhile, so that it has to go on. With `more`, there is something to do in the next poll.
+    #[inline]
     pub(crate) fn park(&mut self, cx: &mut Context<'_>, more: bool) -> bool {
-        let more = more || self.tasks.is_ready() || self.tasks.is_deferred();
+        let parker = self.parker.get_or_insert_with(Arc::default);
+        let more = more || self.tasks.has_left(parker);
         if !more {
             self.tasks.tidy();
-            if self.parent.park(cx.waker()) {
+            if parker.park(cx.waker()) {
                 self.pending = true;
                 return true;
             }
@@ -158,8 +348,48 @@ impl<F: Future + Unpin> Engine<F> {
         cx.waker().wake_by_ref();
     }
 
+    /// Takes out the tasks whose indices are below this one, in no order.
+    pub(crate) fn take_below(&mut self, index: usize) -> Vec<F> {
+        let Some(parker) = &self.parker else {
+            return Vec::new();
+        };
+        self.tasks.take_below(parker, index)
+    }
+}
+
+impl<F, S> Engine<F, S> {
     /// Takes all tasks out, in no order.
-    pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
-        mem::replace(&mut self.tasks, Tasks::new(self.parent.clone())).take_tasks()
+    pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F, S> {
+        if let Some(parker) = &self.parker {
+            parker.clear();
+        }
+        self.in_round = false;
+        mem::replace(&mut self.tasks, Tasks::new()).take_tasks()
+    }
+}
+
+/// Wakers of tasks that are kept elsewhere must not keep the parent's alive.
+impl<F, S> Drop for Engine<F, S> {
+    fn drop(&mut self) {
+        if let Some(parker) = &self.parker {
+            drop_quietly(parker.take_waker());
+        }
+    }
+}
+
+/// Numbers that look random; each engine has others.
+struct Dice(u32);
+
+impl Dice {
+    fn throw(&mut self, seed: impl FnOnce() -> usize) -> u32 {
+        if self.0 == 0 {
+            // An address is a multiple of some power of 2.
+            self.0 = (seed() >> 4) as u32 | 1;
+        }
+        // Marsaglia's xorshift for 32 bits, which never comes to 0.
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 17;
+        self.0 ^= self.0 << 5;
+        self.0
     }
 }

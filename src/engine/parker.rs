@@ -1,51 +1,86 @@
-//! The one waker behind which all wakers of a group stand: that of the task that polls it.
+//! The one cell through which whoever polls a group is woken.
 
 use alloc::task::Wake;
 use core::task::Waker;
 
-use crate::util::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::util::sync::{Arc, AtomicWaker};
+use crate::util::sync::{Arc, SLOTS};
+use crate::util::waker::WakerCell;
 
-/// Whoever has the group is running, or will come back without being woken.
+/// The owner is running, or will come back without being woken.
 const AWAKE: usize = 0;
 /// The same, and something happened since it last looked.
 const NOTIFIED: usize = 1;
-/// The group returned `Pending`, and its parent waits for `waker`.
+/// The owner returned `Pending`, and the parent's waker is in `waker`.
 const PARKED: usize = 2;
 
-/// Wakes the parent of a group: exactly once when it is parked, never while it is awake.
+/// Wakes the *parent*, the task that polls the *owner* of this: exactly once when the owner is
+/// parked, never while it is awake. With it, in one allocation, what wakers have to reach: the
+/// word of the first chunk of tasks, and what else the owner shares with others.
 ///
 /// # Invariants
 ///
-/// 1. Only the owner of the group writes `AWAKE` and `PARKED`; anybody writes `NOTIFIED`.
-/// 2. What was done before [`wake`](Parent::wake) is seen after the call of
-///    [`enter`](Parent::enter) that returns true for it: both are read-modify-writes of one cell,
-///    so the later one reads from the earlier, and the pair is a release and an acquire.
-/// 3. `PARKED` is only reached from `AWAKE`. A `wake` after the last `enter` has put `NOTIFIED`
-///    there, and then [`park`](Parent::park) fails: no wake falls between the last look and the
+/// 1. Only the owner writes `AWAKE` and `PARKED`; anybody writes `NOTIFIED`.
+/// 2. What was done before [`wake`](Parker::wake) is seen after the call of
+///    [`look`](Parker::look) that returns true for it: both are read-modify-writes of one cell, so
+///    the later one reads from the earlier, and the pair is a release and an acquire.
+/// 3. `PARKED` is only reached from `AWAKE`. A `wake` after the last `look` has put `NOTIFIED`
+///    there, and then [`park`](Parker::park) fails: no wake falls between the last look and the
 ///    return of `Pending`.
-pub(crate) struct Parent {
+/// 4. The owner touches `waker` only while it is not parked, and others only when they have found
+///    it parked. So an interrupt that wakes never waits for the owner that it interrupted.
+/// 5. `len` and `generation` are written by the owner alone.
+pub(crate) struct Parker<S> {
     state: AtomicUsize,
-    waker: AtomicWaker,
+    waker: WakerCell,
+    /// That of the first chunk.
+    word: Word,
+    len: AtomicUsize,
+    /// How often all tasks were taken out at once. Wakers of an earlier generation wake nobody.
+    generation: AtomicUsize,
+    pub(crate) shared: S,
 }
 
-impl Parent {
-    pub(crate) fn new() -> Self {
-        Parent {
+impl<S: Default> Default for Parker<S> {
+    fn default() -> Self {
+        Parker {
             state: AtomicUsize::new(AWAKE),
-            waker: AtomicWaker::new(),
+            waker: WakerCell::default(),
+            word: Word::new(),
+            len: AtomicUsize::new(0),
+            generation: AtomicUsize::new(0),
+            shared: S::default(),
         }
     }
+}
 
+impl<S> Parker<S> {
     /// Tells the owner that something happened; may be called from anywhere.
     pub(crate) fn wake(&self) {
-        if self.state.swap(NOTIFIED, AcqRel) == PARKED {
+        // Release: see invariant 2 (models: a_raised_limit_starts_what_is_queued). What is in `waker`
+        // comes with its lock.
+        if self.state.swap(NOTIFIED, Release) == PARKED {
             self.waker.wake();
         }
     }
 
-    /// Like [`wake`](Parent::wake), by the owner itself: it sees what it does, so that there is
+    /// Says that the task in this slot of the first chunk was woken.
+    fn wake_slot(&self, bit: usize, generation: usize) {
+        if self.generation.load(Relaxed) == generation && self.word.wake(bit) {
+            self.wake();
+        }
+    }
+
+    /// How many tasks are running.
+    pub(crate) fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+}
+
+/// For the owner.
+impl<S> Parker<S> {
+    /// Like [`wake`](Parker::wake), by the owner itself: it sees what it does, so that there is
     /// nothing to tell while it is awake.
     pub(crate) fn wake_if_parked(&self) {
         if self.state.load(Relaxed) == PARKED {
@@ -54,68 +89,227 @@ impl Parent {
     }
 
     /// Starts or goes on with a poll; true if something happened since the last time.
-    pub(crate) fn enter(&self) -> bool {
-        self.state.swap(AWAKE, AcqRel) == NOTIFIED
+    pub(crate) fn look(&self) -> bool {
+        // Acquire: pairs with the release of `wake`.
+        self.state.load(Relaxed) != AWAKE && self.state.swap(AWAKE, Acquire) == NOTIFIED
     }
 
     /// Ends a poll that is to return `Pending`. False if something happened meanwhile: then the
     /// poll has to go on.
     pub(crate) fn park(&self, waker: &Waker) -> bool {
+        if self.state.load(Relaxed) != AWAKE {
+            return false;
+        }
         self.waker.register(waker);
         self.state
-            .compare_exchange(AWAKE, PARKED, AcqRel, Acquire)
+            .compare_exchange(AWAKE, PARKED, Relaxed, Relaxed)
             .is_ok()
     }
 
-    /// The waker that was registered last, if there is one.
+    /// The parent's waker, if it is still here.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
         self.waker.take()
     }
-}
 
-impl Wake for Parent {
-    fn wake(self: Arc<Self>) {
-        Parent::wake(&self);
+    /// There are no tasks any more.
+    pub(super) fn clear(&self) {
+        self.len.store(0, Relaxed);
+        self.word.clear();
+        self.generation
+            .store(self.generation.load(Relaxed) + 1, Relaxed);
     }
 
-    fn wake_by_ref(self: &Arc<Self>) {
-        Parent::wake(self);
+    pub(super) fn word(&self) -> &Word {
+        &self.word
+    }
+
+    pub(super) fn count(&self) -> Count<'_> {
+        Count(&self.len)
     }
 }
 
-/// Lets a future be polled beside the tasks of a group: once in a poll of the group, and only if
-/// it was woken.
-pub(crate) struct Latch {
-    woken: AtomicBool,
-    parent: Arc<Parent>,
+/// All slots of a chunk.
+pub(super) const ALL: usize = usize::MAX >> (usize::BITS as usize - SLOTS);
+
+/// What the wakers of a chunk's slots share with their owner.
+///
+/// # Invariants
+///
+/// 1. `vacant` is written by the owner alone, and a slot is not vacant from before its waker is
+///    given to its task. So a waker that finds it vacant is that of a task that is gone.
+/// 2. Whoever makes `woken` other than 0 next tells the owner. Whoever finds it other than 0 need
+///    not: the one who made it so has told, or is about to.
+pub(super) struct Word {
+    /// The slots whose tasks were woken since the owner last took them.
+    woken: AtomicUsize,
+    /// The slots without a task, also those that were not made yet.
+    vacant: AtomicUsize,
 }
 
-impl Latch {
-    pub(crate) fn new(parent: Arc<Parent>) -> Self {
-        Latch {
-            woken: AtomicBool::new(true),
-            parent,
+impl Word {
+    pub(super) fn new() -> Self {
+        Word {
+            woken: AtomicUsize::new(0),
+            vacant: AtomicUsize::new(ALL),
         }
     }
 
-    pub(crate) fn is_woken(&self) -> bool {
-        self.woken.load(Relaxed)
-    }
-
-    pub(crate) fn take(&self) -> bool {
-        // Acquire: pairs with the release of the waker, as for the word of a chunk.
-        self.woken.load(Relaxed) && self.woken.swap(false, Acquire)
+    /// Says that the task in this slot was woken. True if the owner has to be told.
+    #[inline]
+    pub(super) fn wake(&self, bit: usize) -> bool {
+        // Release: the poll that takes the bit sees what was done before the wake (models:
+        // a_task_is_polled_after_its_wake_and_sees_what_came_before).
+        self.vacant.load(Relaxed) & bit == 0 && self.woken.fetch_or(bit, Release) == 0
     }
 }
 
-impl Wake for Latch {
+/// For the owner.
+impl Word {
+    pub(super) fn vacant(&self) -> usize {
+        self.vacant.load(Relaxed)
+    }
+
+    /// The slot gets a task.
+    pub(super) fn occupy(&self, bit: usize) {
+        self.vacant.store(self.vacant() & !bit, Relaxed);
+    }
+
+    /// The task in the slot is gone. Clears its bit, too, so that its last wake does not become a
+    /// poll of the next task there.
+    pub(super) fn vacate(&self, bit: usize) {
+        self.vacant.store(self.vacant() | bit, Relaxed);
+        if self.woken.load(Relaxed) & bit != 0 {
+            self.woken.fetch_and(!bit, Relaxed);
+        }
+    }
+
+    /// All tasks are gone.
+    fn clear(&self) {
+        self.vacant.store(ALL, Relaxed);
+        // A swap, as wakers of tasks that are gone may still change it: like this all changes of it
+        // stand in one order.
+        self.woken.swap(0, Relaxed);
+    }
+
+    /// The tasks that were woken, without taking them.
+    #[inline]
+    pub(super) fn woken(&self) -> usize {
+        self.woken.load(Relaxed) & !self.vacant()
+    }
+
+    /// Takes the tasks that were woken.
+    #[inline]
+    pub(super) fn take(&self) -> usize {
+        match self.woken.load(Relaxed) {
+            0 => 0,
+            // Acquire: pairs with the release of the wakers.
+            _ => self.woken.swap(0, Acquire) & !self.vacant(),
+        }
+    }
+}
+
+/// How many tasks are running, in the hands of the owner.
+#[derive(Clone, Copy)]
+pub(super) struct Count<'a>(&'a AtomicUsize);
+
+impl Count<'_> {
+    pub(super) fn add_one(self) {
+        self.0.store(self.0.load(Relaxed) + 1, Relaxed);
+    }
+
+    pub(super) fn subtract(self, count: usize) {
+        self.0.store(self.0.load(Relaxed) - count, Relaxed);
+    }
+}
+
+impl<S: Send + Sync + 'static> Parker<S> {
+    /// Makes the waker of a slot of the first chunk. That of the very first slot is the parker
+    /// itself: a group of one task makes no other.
+    pub(super) fn slot_waker(self: &Arc<Self>, bit: usize) -> Waker {
+        match (bit, self.generation.load(Relaxed)) {
+            (1, 0) => Waker::from(self.clone()),
+            (_, generation) => Waker::from(Arc::new(SlotWaker {
+                parker: self.clone(),
+                bit,
+                generation,
+            })),
+        }
+    }
+}
+
+impl<S: Send + Sync + 'static> Wake for Parker<S> {
+    fn wake(self: Arc<Self>) {
+        self.wake_slot(1, 0);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_slot(1, 0);
+    }
+}
+
+struct SlotWaker<S> {
+    parker: Arc<Parker<S>>,
+    bit: usize,
+    generation: usize,
+}
+
+impl<S: Send + Sync + 'static> Wake for SlotWaker<S> {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.woken.swap(true, AcqRel) {
-            Parent::wake(&self.parent);
+        self.parker.wake_slot(self.bit, self.generation);
+    }
+}
+
+/// Wakes the parent, and nothing else.
+pub(super) struct Notifier<S>(pub(super) Arc<Parker<S>>);
+
+impl<S: Send + Sync + 'static> Wake for Notifier<S> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        Parker::wake(&self.0);
+    }
+}
+
+/// Whether something that is polled beside the tasks was woken.
+pub(super) struct WokenFlag<S> {
+    woken: AtomicBool,
+    parker: Arc<Parker<S>>,
+}
+
+impl<S> WokenFlag<S> {
+    pub(super) fn new(parker: Arc<Parker<S>>) -> Self {
+        WokenFlag {
+            woken: AtomicBool::new(true),
+            parker,
+        }
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.woken.load(Relaxed)
+    }
+
+    pub(super) fn take(&self) -> bool {
+        // Acquire: pairs with the release of the waker, as for a word (models:
+        // what_drives_a_group_is_polled_after_its_wake).
+        self.is_set() && self.woken.swap(false, Acquire)
+    }
+}
+
+impl<S: Send + Sync + 'static> Wake for WokenFlag<S> {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Whoever finds it set need not wake: the one who set it has, or is about to.
+        if !self.woken.swap(true, Release) {
+            Parker::wake(&self.parker);
         }
     }
 }

@@ -1,72 +1,56 @@
 //! What a group is driven for, and why that came to an end.
 
 /// What a group is driven for.
-#[derive(Clone, Copy)]
-pub(crate) struct Aim {
-    /// An error is a failure.
-    pub(crate) fails: bool,
-    /// Values are kept.
-    pub(crate) keeps: bool,
-    /// An error cancels the context of a graceful group.
-    pub(crate) cancels: bool,
-    /// The group is closed when it is done.
-    pub(crate) closes: bool,
-    pub(crate) until: Until,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Until {
-    Done,
-    Success,
-    /// What is polled beside the group is ready.
-    Beside,
-    Room,
-    Failure,
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// `.await`, perhaps through a reference.
+    Await,
+    Collect,
+    /// `wait_all` and `settle`.
+    All,
+    FirstOk,
+    /// `next` and `results`.
+    Next,
+    Ready,
+    Drive,
+    /// The end of a scope.
+    Scope,
 }
 
 impl Aim {
-    const DONE: Aim = Aim {
-        fails: true,
-        keeps: false,
-        cancels: true,
-        closes: false,
-        until: Until::Done,
-    };
-    pub(crate) const AWAIT: Aim = Aim::DONE;
-    pub(crate) const COLLECT: Aim = Aim {
-        keeps: true,
-        closes: true,
-        ..Aim::DONE
-    };
-    /// For `wait_all` and `settle`.
-    pub(crate) const ALL: Aim = Aim {
-        fails: false,
-        ..Aim::COLLECT
-    };
-    pub(crate) const FIRST_OK: Aim = Aim {
-        cancels: false,
-        until: Until::Success,
-        ..Aim::ALL
-    };
-    pub(crate) const READY: Aim = Aim {
-        keeps: true,
-        until: Until::Room,
-        ..Aim::DONE
-    };
-    pub(crate) const DRIVE: Aim = Aim {
-        until: Until::Failure,
-        ..Aim::READY
-    };
-    /// While the body of a scope is running.
-    pub(crate) const SCOPE: Aim = Aim {
-        until: Until::Beside,
-        ..Aim::DONE
-    };
-    /// When it has ended.
-    pub(crate) const END_OF_SCOPE: Aim = Aim {
-        closes: true,
-        ..Aim::DONE
-    };
+    /// Whether an error is a failure, unless the group keeps going.
+    pub(crate) fn fails(self) -> bool {
+        !matches!(self, Aim::All | Aim::FirstOk | Aim::Next)
+    }
+
+    /// Whether values are kept, and every error.
+    pub(crate) fn keeps_outcomes(self) -> bool {
+        !matches!(self, Aim::Await | Aim::Scope)
+    }
+
+    /// Whether an error cancels the context of a graceful group.
+    pub(crate) fn cancels(self) -> bool {
+        !matches!(self, Aim::FirstOk | Aim::Next)
+    }
+
+    /// Whether the group is consumed, so that it is closed when it is done.
+    pub(crate) fn closes(self) -> bool {
+        matches!(self, Aim::Collect | Aim::All | Aim::FirstOk | Aim::Scope)
+    }
+
+    pub(crate) fn ends_when_empty(self) -> bool {
+        !self.leaves_at_failure()
+    }
+
+    /// Whether a value changes nothing.
+    pub(crate) fn goes_on(self) -> bool {
+        !matches!(self, Aim::FirstOk | Aim::Next)
+    }
+
+    /// Whether a graceful group that has failed is left to itself, and not driven to its end.
+    pub(crate) fn leaves_at_failure(self) -> bool {
+        matches!(self, Aim::Ready | Aim::Drive)
+    }
 }
 
 /// Why driving a group came to an end.
@@ -78,6 +62,8 @@ pub(crate) enum End {
     Done,
     /// There is room for a task.
     Room,
+    /// There is an outcome.
+    Outcome,
     /// A task succeeded; its value is kept.
     Success,
     /// What is polled beside the group is ready.

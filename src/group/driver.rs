@@ -1,624 +1,536 @@
 //! What a group does when it is polled: the one loop behind every way to drive it.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
-use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use crate::context::CancelContext;
-use crate::engine::Engine;
-use crate::engine::beside::{Alone, Beside, Turn};
-use crate::engine::parker::Latch;
-use crate::engine::tasks::Done;
-use crate::error::{BoxError, CancelKind, Cancelled};
-use crate::group::aim::{Aim, End, Until};
-use crate::group::graceful::{Grace, Graceful, Over};
-use crate::group::inbox::{Gate, Inbox, Queue, Queued, Refused};
+use crate::engine::beside::Companion;
+use crate::engine::{Done, Engine, Source};
+use crate::error::BoxError;
+use crate::group::aim::{Aim, End};
+use crate::group::feed::{Feed, is_startable};
+use crate::group::graceful::{Grace, Graceful};
+use crate::group::mail::{Mail, Refused};
 use crate::group::outcomes::Outcomes;
-use crate::util::panic::Sequence;
-use crate::util::sync::{Arc, Payload, catch};
+use crate::group::queue::{Lane, Queue};
+use crate::group::shared::{Aborts, BODY, Gate, Hub, Shared};
+use crate::util::panic::sequence;
+use crate::util::sync::{Arc, Payload};
 
 /// The state of a group that only its owner touches.
+///
+/// # Invariants
+///
+/// 1. The group has failed exactly while its gate is `Failed`; the failure is the first of the
+///    kept errors, or is still to be made (`Graceful::cut`), or was handed over.
+/// 2. Whenever code of the user runs, an outcome that is not in the user's hands stands in `ended`
+///    or `kept`. So a panic loses none: the next call finds it.
 pub(crate) struct Driver<T, E, F, G> {
-    pub(crate) inbox: Arc<Inbox<F>>,
-    engine: Engine<F>,
-    queue: Queue<F>,
-    pub(crate) kept: Outcomes<T, E>,
-    /// An outcome whose future panicked when it was dropped.
-    late: Option<(usize, Result<T, E>)>,
-    /// The group has failed, and its failure, the first of the kept errors, is not handed over.
-    failed: bool,
-    /// What was left was dropped when the grace was over.
-    cut: bool,
-    /// The body of a scope is running.
-    has_body: bool,
-    pub(crate) keep_going: bool,
-    graceful: Option<Graceful<E, G>>,
-    pub(crate) cause_from: Option<fn(&E) -> BoxError>,
+    pub(super) engine: Engine<F, Shared>,
+    /// Made with the first spawner.
+    pub(super) mail: Option<Arc<Mail<F>>>,
+    pub(super) queue: Queue<F>,
+    /// The outcome of the task that ended last.
+    pub(super) ended: Option<(usize, Result<T, E>)>,
+    /// What the group is driven for, or was driven for the last time.
+    pub(super) aim: Aim,
+    /// What is kept for whoever asks.
+    pub(super) kept: Option<Box<Outcomes<T, E>>>,
+    /// Tasks that were aborted.
+    pub(super) doomed: Vec<(usize, F)>,
+    pub(super) graceful: Option<Box<Graceful<E, G>>>,
+    pub(super) keep_going: bool,
+    pub(super) cause_from: Option<fn(&E) -> BoxError>,
     /// Makes an error of a panic, if panics are to be caught.
-    pub(crate) catch: Option<fn(Payload) -> E>,
+    pub(super) catch: Option<fn(Payload) -> E>,
 }
 
-/// The index that the body of a scope has, which is no task.
-const BODY: usize = usize::MAX;
-
 /// What the next step of a poll was.
-enum Step<T, E> {
-    Outcome(usize, Result<T, E>),
-    /// Nothing is running or queued.
-    Empty,
+enum Step {
+    /// A task has ended; its outcome is in `ended`.
+    Outcome,
     /// Nothing more can be done in this round.
     Idle,
 }
 
+/// Making, spawning and looking.
 impl<T, E, F, G> Driver<T, E, F, G>
 where
-    F: Future<Output = Result<T, E>> + Unpin,
+    F: Future<Output = Option<Result<T, E>>> + Unpin,
     G: Future + Unpin,
 {
     pub(crate) fn new() -> Self {
-        let engine = Engine::new();
         Driver {
-            inbox: Arc::new(Inbox::new(engine.parent().clone())),
-            engine,
+            engine: Engine::new(),
+            mail: None,
             queue: Queue::new(),
-            kept: Outcomes::default(),
-            late: None,
-            failed: false,
-            cut: false,
-            has_body: false,
-            keep_going: false,
+            ended: None,
+            aim: Aim::Next,
+            kept: None,
+            doomed: Vec::new(),
             graceful: None,
+            keep_going: false,
             cause_from: None,
             catch: None,
         }
     }
 
     pub(crate) fn make_graceful(&mut self, context: CancelContext, grace: Option<Grace<E, G>>) {
-        let group = self.inbox.group();
-        self.graceful = Some(Graceful::new(context, grace, group));
+        self.graceful = Some(Box::new(Graceful::new(context, grace)));
     }
 
-    /// The indices of the tasks that are running, in order.
-    pub(crate) fn running(&self) -> Vec<usize> {
-        let mut running: Vec<_> = self.engine.indices().collect();
+    /// What the group shares with others, if it does so far.
+    pub(crate) fn hub(&self) -> Option<&Arc<Hub>> {
+        self.engine.shared()
+    }
+
+    /// The same, made if there is none.
+    #[inline]
+    pub(crate) fn share(&mut self) -> &Arc<Hub> {
+        self.engine.parker()
+    }
+
+    /// What the group shares with its spawners.
+    pub(crate) fn mail(&mut self) -> &Arc<Mail<F>> {
+        let hub = self.engine.parker();
+        self.mail
+            .get_or_insert_with(|| Arc::new(Mail::new(hub.clone())))
+    }
+
+    /// The indices of the tasks that are running, and of those that wait to be started, in order.
+    pub(crate) fn indices(&self) -> (Vec<usize>, Vec<usize>) {
+        let mut running: Vec<_> = self
+            .engine
+            .indices()
+            .filter(|&index| index != BODY)
+            .collect();
         running.sort_unstable();
-        running
+        let mut queued: Vec<_> = self.queue.indices().collect();
+        queued.extend(self.mail.iter().flat_map(|mail| mail.unseen()));
+        queued.sort_unstable();
+        (running, queued)
     }
 
-    /// The indices of the tasks that wait to be started.
-    pub(crate) fn queued(&self) -> impl Iterator<Item = usize> {
-        self.queue.iter().map(|queued| queued.index)
-    }
-
-    /// For what is polled beside.
-    pub(crate) fn latch(&self) -> Arc<Latch> {
-        Arc::new(Latch::new(self.engine.parent().clone()))
-    }
-
-    pub(crate) fn push<B>(&mut self, task: B, erase: impl FnOnce(B, usize) -> F) -> Result<(), B> {
-        self.inbox.push_own(&mut self.queue, task, erase)
-    }
-
-    pub(crate) fn try_push<B>(
+    /// Takes a task, unless `refusal` has something against it. `make` makes it of what is given
+    /// and its index.
+    #[inline]
+    pub(crate) fn push<B>(
         &mut self,
         task: B,
-        erase: impl FnOnce(B, usize) -> F,
+        lane: Lane,
+        refusal: fn(&Hub) -> Option<Refused>,
+        make: impl FnOnce(B, usize, &Arc<Hub>) -> F,
     ) -> Result<(), (B, Refused)> {
-        self.inbox.try_push_own(&mut self.queue, task, erase)
+        if let Some(mail) = &self.mail {
+            return mail.push(task, lane, refusal, make);
+        }
+        let hub = self.engine.parker();
+        if let Some(refused) = refusal(hub) {
+            return Err((task, refused));
+        }
+        let index = hub.shared.count();
+        self.queue.push(index, make(task, index, hub), lane);
+        hub.shared.trace.spawned(index);
+        hub.wake_if_parked();
+        Ok(())
     }
 
-    /// Drives the group until `aim` is met.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, aim: Aim) -> Poll<End> {
-        self.poll_with(cx, aim, &mut Alone)
+    /// Takes the body of a scope.
+    pub(crate) fn set_body(&mut self, body: F) {
+        self.queue.set_body(body);
     }
 
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        let hub = self.engine.parker();
+        hub.shared.set_limit(limit);
+        hub.wake_if_parked();
+        self.notice_room();
+    }
+}
+
+/// Driving.
+impl<T, E, F, G> Driver<T, E, F, G>
+where
+    F: Future<Output = Option<Result<T, E>>> + Unpin,
+    G: Future + Unpin,
+{
     /// Drives the group until `aim` is met, or what is beside it is ready.
-    pub(crate) fn poll_with(
+    pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
         aim: Aim,
-        beside: &mut impl Beside<E>,
+        beside: &mut impl Companion,
     ) -> Poll<End> {
-        self.has_body = beside.is_body();
-        Polling(self).0.poll_aim(cx, aim, beside)
+        let polling = Polling(self);
+        let poll = polling.0.poll_aim(cx, aim, beside);
+        mem::forget(polling);
+        self.notice_room();
+        poll
     }
 
     fn poll_aim(
         &mut self,
         cx: &mut Context<'_>,
-        mut aim: Aim,
-        beside: &mut impl Beside<E>,
+        aim: Aim,
+        beside: &mut impl Companion,
     ) -> Poll<End> {
-        self.poll_graceful(cx);
-        if let Some(end) = self.met(aim) {
+        self.begin(cx, aim);
+        if aim == Aim::Ready {
+            if let Some(end) = self.make_ready(cx) {
+                return Poll::Ready(end);
+            }
+        } else if let Some(end) = self.met(aim) {
             return Poll::Ready(end);
         }
-        if !self.enter(cx) {
+        if !self.engine.enter(cx) {
+            // To drop a task is not to poll one.
+            self.look();
+            if !self.doomed.is_empty() {
+                self.drop_doomed();
+            }
             return Poll::Pending;
         }
+        let beside_first = beside.is_woken() && self.engine.beside_is_first();
+        if beside_first && self.poll_beside(beside) {
+            self.engine.spend_one();
+            return Poll::Ready(End::Beside);
+        }
+        self.look();
+        let mut may_poll_beside = !beside_first;
+        // What is in the background may have something to say first.
+        let mut may_end = self.engine.len() == 0;
         loop {
-            if self.cut && beside.is_body() {
-                beside.cut();
-                aim = Aim::END_OF_SCOPE;
+            if may_end && self.is_done(aim) && self.end(aim) {
+                return Poll::Ready(End::Done);
             }
-            if self.has_failed(aim) {
-                return Poll::Ready(End::Failed);
-            }
-            match self.step() {
-                Step::Outcome(index, Ok(value)) => {
-                    if aim.keeps && !(aim.fails && self.failed) {
-                        self.kept.push_value(index, value);
-                    }
-                    if aim.until == Until::Success {
-                        return Poll::Ready(self.succeed());
-                    }
-                }
-                Step::Outcome(index, Err(error)) => self.error(cx, index, error, aim),
-                Step::Empty if aim.until <= Until::Success => {
-                    if self.end(aim.closes) {
-                        return Poll::Ready(End::Done);
-                    }
-                }
-                Step::Empty | Step::Idle => {
-                    if let Some(end) = self.met(aim) {
-                        return Poll::Ready(end);
-                    }
-                    match beside.poll() {
-                        Turn::Ready => return Poll::Ready(End::Beside),
-                        Turn::Ended(error) => {
-                            if let Some(error) = error {
-                                self.error(cx, BODY, error, aim);
-                            }
-                            self.has_body = false;
-                            aim = Aim::END_OF_SCOPE;
-                        }
-                        Turn::Pending => {
-                            if self.park(cx, beside.is_woken()) {
-                                return Poll::Pending;
-                            }
-                        }
-                    }
+            may_end = true;
+            if let Step::Outcome = self.step(cx) {
+                match self.take_in(cx, aim) {
+                    Some(end) => return Poll::Ready(end),
+                    None => continue,
                 }
             }
+            if self.is_done(aim) {
+                continue;
+            }
+            if let Some(end) = self.met(aim) {
+                return Poll::Ready(end);
+            }
+            if mem::take(&mut may_poll_beside) {
+                // Before, so that nothing stands between its output and the caller.
+                self.notice_room();
+                if self.poll_beside(beside) {
+                    return Poll::Ready(End::Beside);
+                }
+            }
+            self.look();
+            let is_startable = self.is_startable();
+            if is_startable && self.engine.has_budget() {
+                continue;
+            }
+            if self.engine.park(cx, is_startable || beside.is_woken()) {
+                return Poll::Pending;
+            }
+            self.look();
         }
     }
 
-    /// Whether `aim` is met without polling anything more.
-    fn met(&mut self, aim: Aim) -> Option<End> {
-        if self.has_failed(aim) {
+    #[inline]
+    fn begin(&mut self, cx: &mut Context<'_>, aim: Aim) {
+        self.engine.begin();
+        let before = mem::replace(&mut self.aim, aim);
+        if self.ended.is_some() && before != Aim::Next {
+            // Code of the user has panicked before it was taken in.
+            self.take_in(cx, before);
+        }
+        self.poll_graceful(cx);
+    }
+
+    fn poll_beside(&mut self, beside: &mut impl Companion) -> bool {
+        let is_woken = beside.is_woken();
+        let is_ready = beside.poll().is_ready();
+        self.engine.beside_was_polled(is_woken && !is_ready);
+        is_ready
+    }
+
+    /// Starts what is queued as far as there is room. `None` if there is more to do than that.
+    fn make_ready(&mut self, cx: &mut Context<'_>) -> Option<End> {
+        if self.has_failed() {
             return Some(End::Failed);
         }
-        match aim.until {
-            Until::Success if self.kept.has_value() => Some(self.succeed()),
-            Until::Room if self.inbox.gate() != Gate::Open => Some(End::Failed),
-            Until::Room if self.inbox.has_room() => Some(End::Room),
+        let is_plain = self.graceful.is_none() && self.ended.is_none() && self.doomed.is_empty();
+        // With a new budget, woken tasks come first.
+        if self.engine.is_fresh() || !is_plain {
+            return None;
+        }
+        self.engine.enter_to_start();
+        while let Some(hub) = self.engine.shared() {
+            if hub.shared.is_asked() || hub.shared.gate() != Gate::Open {
+                return None;
+            }
+            let (engine, mut feed) = self.feed();
+            if engine.start(&mut feed, cx) {
+                if let Some(end) = self.take_in(cx, Aim::Ready) {
+                    return Some(end);
+                }
+            } else if self.engine.has_budget() {
+                break;
+            } else {
+                return None;
+            }
+        }
+        self.has_room().then_some(End::Room)
+    }
+
+    fn has_room(&self) -> bool {
+        self.engine.shared().is_none_or(|hub| hub.shared.has_room())
+    }
+
+    pub(super) fn gate(&self) -> Gate {
+        self.engine
+            .shared()
+            .map_or(Gate::Open, |hub| hub.shared.gate())
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.gate() == Gate::Failed
+    }
+
+    /// Whether it has failed, and its failure was not handed over yet.
+    pub(super) fn owes_failure(&self) -> bool {
+        let is_kept = self.kept.as_ref().is_some_and(|kept| kept.has_error());
+        let is_cut = self.graceful.as_ref().is_some_and(|it| it.has_cut());
+        self.has_failed() && (is_kept || is_cut)
+    }
+
+    /// Whether `aim` is met without polling anything more.
+    #[inline]
+    fn met(&mut self, aim: Aim) -> Option<End> {
+        if self.is_cut_off(aim) {
+            return Some(End::Failed);
+        }
+        let kept = self.kept.as_deref();
+        match aim {
+            Aim::FirstOk if kept.is_some_and(Outcomes::has_value) => Some(self.succeed()),
+            Aim::Next if self.ended.is_some() || kept.is_some_and(|kept| !kept.is_empty()) => {
+                Some(End::Outcome)
+            }
+            Aim::Ready if self.gate() != Gate::Open => Some(End::Failed),
+            Aim::Ready if self.has_room() => Some(End::Room),
             _ => None,
         }
     }
 
     /// Whether the group has failed and need not be driven on to its end.
-    fn has_failed(&self, aim: Aim) -> bool {
-        self.failed && aim.fails && (self.graceful.is_none() || aim.until >= Until::Room)
+    pub(super) fn is_cut_off(&self, aim: Aim) -> bool {
+        let leaves = self.graceful.is_none() || aim.leaves_at_failure();
+        leaves && aim.fails() && self.has_failed()
     }
 
-    /// There is a value, and nothing else matters.
-    fn succeed(&mut self) -> End {
-        self.drop_tasks(Gate::Closed);
-        self.finish();
-        End::Success
+    /// Whether nothing holds up the end of the group but what may be in the mail.
+    #[inline]
+    fn is_done(&self, aim: Aim) -> bool {
+        let hub = self.engine.shared();
+        let is_empty = self.queue.is_empty() && hub.is_none_or(|hub| hub.is_idle());
+        is_empty && aim.ends_when_empty() && self.may_end()
     }
 
-    /// The next outcome, kept or new; `None` if there is nothing running or queued.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
-        Polling(self).0.poll_outcome(cx)
+    /// Whether an empty group is done.
+    #[inline]
+    fn may_end(&self) -> bool {
+        let open = self.engine.shared().map_or(0, |hub| hub.shared.open());
+        let has_left = self.ended.is_some() || !self.doomed.is_empty();
+        !has_left && (open == 0 || self.is_cancelled())
     }
 
-    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
-        self.poll_graceful(cx);
-        if let Some(outcome) = self.pop_kept() {
-            return Poll::Ready(Some(outcome));
+    /// Whether the context of a graceful group is cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.graceful
+            .as_ref()
+            .is_some_and(|graceful| !graceful.is_live())
+    }
+
+    /// Looks at what others have sent and asked for.
+    #[inline]
+    fn look(&mut self) {
+        let asked = self
+            .engine
+            .shared()
+            .map_or(0, |hub| hub.shared.take_asked());
+        if asked != 0 {
+            self.answer(asked);
         }
-        if !self.enter(cx) {
-            return Poll::Pending;
+    }
+
+    #[cold]
+    fn answer(&mut self, asked: usize) {
+        let hub = self.share().clone();
+        // First: who aborts a task has spawned it before, so that it is among the mail. Perhaps only
+        // since `asked` was read, so that the mail is looked at whatever that says.
+        let Aborts { indices, below } = hub.shared.take_aborts(asked);
+        if let Some(mail) = &self.mail {
+            mail.collect(&mut self.queue, None);
         }
-        loop {
-            // The end of a grace leaves outcomes here.
-            if let Some(outcome) = self.pop_kept() {
-                return Poll::Ready(Some(outcome));
+        for index in indices {
+            // One that is running was woken, and ends by itself.
+            if let Some(task) = self.queue.take(index) {
+                hub.shared.leave(1);
+                self.doomed.push((index, task));
             }
-            match self.step() {
-                Step::Outcome(_, outcome) => return Poll::Ready(Some(outcome)),
-                Step::Empty => {
-                    if self.end(false) {
-                        return Poll::Ready(None);
-                    }
-                }
-                Step::Idle => {
-                    if self.park(cx, false) {
-                        return Poll::Pending;
-                    }
-                }
-            }
+        }
+        if below > 0 {
+            self.abort_below(below);
         }
     }
 
-    fn pop_kept(&mut self) -> Option<Result<T, E>> {
-        let outcome = self.kept.pop()?;
-        if self.kept.is_empty() {
-            self.hand_over();
+    fn step(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.ended.is_some() {
+            return Step::Outcome;
         }
-        Some(outcome)
+        if !self.doomed.is_empty() && self.drop_doomed() {
+            return Step::Outcome;
+        }
+        let (engine, mut feed) = self.feed();
+        match engine.step(&mut feed, cx) {
+            true => Step::Outcome,
+            false => Step::Idle,
+        }
+    }
+
+    #[inline]
+    fn feed(&mut self) -> (&mut Engine<F, Shared>, Feed<'_, T, E, F>) {
+        let feed = Feed {
+            queue: &mut self.queue,
+            ended: &mut self.ended,
+            kept: &mut self.kept,
+            aim: self.aim,
+            catch: self.catch,
+        };
+        (&mut self.engine, feed)
+    }
+
+    fn is_startable(&self) -> bool {
+        let hub = self.engine.shared();
+        hub.is_some_and(|hub| is_startable(&self.queue, hub))
+    }
+
+    /// Drops tasks that were aborted. True if one of them has an outcome, which is that it
+    /// panicked; then there may be more.
+    #[cold]
+    fn drop_doomed(&mut self) -> bool {
+        if self.catch.is_none() {
+            let doomed = mem::take(&mut self.doomed);
+            sequence(|steps| steps.drop_each(doomed));
+        }
+        while let Some((index, task)) = self.doomed.pop() {
+            let output = None;
+            let (_, mut feed) = self.feed();
+            if feed.is_done(Done {
+                index,
+                output,
+                task,
+            }) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Takes in the outcome of a task.
+    fn take_in(&mut self, cx: &mut Context<'_>, aim: Aim) -> Option<End> {
+        if aim == Aim::Next {
+            return Some(End::Outcome);
+        }
+        match self.ended.take()? {
+            (index, Ok(value)) => {
+                if aim.keeps_outcomes() && !self.is_cut_off(aim) {
+                    self.kept.get_or_insert_default().push_value(index, value);
+                }
+                if aim == Aim::FirstOk {
+                    return Some(self.succeed());
+                }
+            }
+            (index, Err(error)) => self.error(cx, index, error, aim),
+        }
+        self.is_cut_off(aim).then_some(End::Failed)
+    }
+}
+
+/// Giving out what is kept.
+impl<T, E, F, G> Driver<T, E, F, G>
+where
+    F: Future<Output = Option<Result<T, E>>> + Unpin,
+    G: Future + Unpin,
+{
+    /// The first outcome, of what is kept or just ended.
+    pub(crate) fn pop(&mut self) -> Option<(usize, Result<T, E>)> {
+        match self.kept.as_mut().and_then(|kept| kept.pop()) {
+            None => self.ended.take(),
+            first => {
+                self.hand_over();
+                first
+            }
+        }
     }
 
     /// What `.await` returns when the group is done or has failed.
+    #[inline]
     pub(crate) fn take_result(&mut self) -> Result<(), E> {
-        self.kept.drop_all_but_failure();
-        let failure = self.kept.pop_error();
+        match self.kept {
+            None if !self.has_failed() => Ok(()),
+            _ => self.take_failure(),
+        }
+    }
+
+    #[cold]
+    fn take_failure(&mut self) -> Result<(), E> {
+        let Some(kept) = &mut self.kept else {
+            self.hand_over();
+            return Ok(());
+        };
+        kept.drop_all_but_failure();
+        let failure = kept.pop_error();
+        if let Some(graceful) = self.graceful.as_mut().filter(|_| failure.is_some()) {
+            graceful.forget_cut();
+        }
         self.hand_over();
         failure.map_or(Ok(()), Err)
     }
 
-    /// Nothing that was kept is left. A fail-fast group that had failed is usable again.
-    fn hand_over(&mut self) {
-        if self.failed && self.graceful.is_none() {
-            self.failed = false;
-            self.inbox.tally().set_why(None);
-            self.inbox.turn(Gate::Open);
+    pub(crate) fn take_kept(&mut self) -> Outcomes<T, E> {
+        self.kept
+            .take()
+            .map_or_else(Outcomes::default, |kept| *kept)
+    }
+
+    /// If nothing is left of what was kept, a fail-fast group that had failed is usable again.
+    pub(super) fn hand_over(&mut self) {
+        self.kept.take_if(|kept| kept.is_empty());
+        if self.kept.is_none() && self.has_failed() && self.graceful.is_none() {
+            self.set_reason(None);
+            self.turn(Gate::Open);
         }
-    }
-
-    /// Begins a poll. False if it has to end at once.
-    fn enter(&mut self, cx: &mut Context<'_>) -> bool {
-        let entered = self.engine.enter(cx);
-        self.look();
-        entered
-    }
-
-    /// Ends a poll that has nothing left to do. False if it has to go on.
-    fn park(&mut self, cx: &mut Context<'_>, more: bool) -> bool {
-        self.inbox.notice_room();
-        let parked = self.engine.park(cx, more || self.is_startable());
-        if !parked {
-            self.look();
-        }
-        parked
-    }
-
-    /// Looks at what others have sent.
-    fn look(&mut self) {
-        // First: who aborts a task has spawned it before, so that it is among the mail.
-        let aborted = self.inbox.tally().take_aborted();
-        self.inbox.collect(&mut self.queue);
-        if !aborted.is_empty() {
-            // Those that are running were woken, and end by themselves.
-            let tasks = self.queue.take(&aborted);
-            self.inbox.dropped(tasks.len());
-            let mut sequence = Sequence::default();
-            sequence.drop_each(tasks);
-            sequence.finish();
-        }
-    }
-
-    fn step(&mut self) -> Step<T, E> {
-        if self.late.is_some() {
-            if let Some((index, outcome)) = self.late.take() {
-                return Step::Outcome(index, outcome);
-            }
-        }
-        loop {
-            if self.engine.is_ready() {
-                if let Some(done) = self.poll_woken() {
-                    match self.finished(done) {
-                        Some(outcome) => return outcome,
-                        None => continue,
-                    }
-                }
-            }
-            if !self.engine.has_budget() || !self.is_startable() {
-                break;
-            }
-            let done = self.start();
-            if let Some(outcome) = done.and_then(|done| self.finished(done)) {
-                return outcome;
-            }
-        }
-        if self.queue.is_empty() && self.engine.len() == self.inbox.tally().background() {
-            Step::Empty
-        } else {
-            Step::Idle
-        }
-    }
-
-    fn is_startable(&self) -> bool {
-        !self.queue.express.is_empty() || (!self.queue.regular.is_empty() && self.has_slot())
-    }
-
-    /// Whether the limit allows for one more regular task to run.
-    fn has_slot(&self) -> bool {
-        let limit = self.inbox.limit();
-        let running = self.engine.len();
-        running < limit || running.saturating_sub(self.inbox.tally().uncounted_running()) < limit
-    }
-
-    fn poll_woken(&mut self) -> Option<Done<F>> {
-        let catch = self.catch;
-        let startable = self.is_startable();
-        let inbox = &*self.inbox;
-        self.engine.poll_woken(startable, |task, cx| {
-            let running = Running(inbox);
-            let poll = poll_task(task, cx, catch);
-            if poll.is_pending() {
-                mem::forget(running);
-            }
-            poll
-        })
-    }
-
-    /// Starts the first queued task, of those that may start.
-    #[inline]
-    fn start(&mut self) -> Option<Done<F>> {
-        let first = if self.queue.express.is_empty() {
-            self.queue.regular.pop_front()
-        } else {
-            self.pop_express()
-        };
-        let Queued { index, task } = first?;
-        let catch = self.catch;
-        let inbox = &*self.inbox;
-        inbox.started();
-        let running = Running(inbox);
-        let done = self
-            .engine
-            .start(index, task, |task, cx| poll_task(task, cx, catch));
-        if done.is_none() {
-            mem::forget(running);
-        }
-        done
-    }
-
-    #[cold]
-    fn pop_express(&mut self) -> Option<Queued<F>> {
-        let slot = self.has_slot();
-        let Queue { regular, express } = &mut self.queue;
-        match (express.front(), regular.front()) {
-            (Some(first), Some(other)) if slot && other.index < first.index => regular.pop_front(),
-            _ => express.pop_front(),
-        }
-    }
-
-    /// Drops a task that is done. If that panics, its outcome is not lost.
-    #[inline]
-    fn finished(&mut self, done: Done<F>) -> Option<Step<T, E>> {
-        let Done {
-            index,
-            output,
-            task,
-        } = done;
-        // Only success can be silent.
-        let silent = self.inbox.tally().take_silence();
-        let outcome = match self.catch {
-            Some(convert) => match catch(|| drop(task)) {
-                Ok(()) => output,
-                // What came first stays the root cause.
-                Err(payload) => output.and_then(|_| Err(convert(payload))),
-            },
-            None => {
-                let mut late = Late {
-                    place: &mut self.late,
-                    outcome: (!silent).then_some((index, output)),
-                };
-                drop(task);
-                late.outcome.take()?.1
-            }
-        };
-        (!silent || outcome.is_err()).then_some(Step::Outcome(index, outcome))
-    }
-
-    /// An error came.
-    fn error(&mut self, cx: &mut Context<'_>, index: usize, error: E, aim: Aim) {
-        // The first error in time stays the failure, and `.await` wants no other.
-        if (aim.fails && self.failed) || (!aim.keeps && self.kept.has_error()) {
-            return;
-        }
-        self.kept.push_error(index, error);
-        let fails = aim.fails && !self.keep_going;
-        self.failed |= fails;
-        let mut sequence = Sequence::default();
-        let cancels = aim.cancels && self.graceful.as_ref().is_some_and(Graceful::is_live);
-        let mut why = Cancelled::new(CancelKind::TaskFailed, None);
-        if let Some(graceful) = &mut self.graceful {
-            if cancels {
-                let cause_from = self.cause_from.zip(self.kept.last_error());
-                let mut cause = None;
-                sequence.run(|| cause = cause_from.map(|(cause_from, error)| cause_from(error)));
-                sequence.run(|| graceful.cancel(CancelKind::TaskFailed, cause));
-            }
-            why = graceful.reason().unwrap_or(why);
-        }
-        if fails {
-            self.inbox.tally().set_why(Some(why));
-            if self.graceful.is_none() {
-                sequence.run(|| self.drop_tasks(Gate::Refusing));
-            } else {
-                sequence.run(|| self.drop_queue());
-            }
-        }
-        sequence.finish();
-        if cancels {
-            // The grace begins in this poll.
-            self.poll_graceful(cx);
-        }
-    }
-
-    /// Polls the context and the grace.
-    #[inline]
-    fn poll_graceful(&mut self, cx: &mut Context<'_>) {
-        if let Some(graceful) = &mut self.graceful {
-            if let Some(over) = graceful.poll(cx) {
-                self.grace_over(&over);
-            }
-        }
-    }
-
-    /// Whether there is room for a task, and nothing that would have to be looked at first.
-    pub(crate) fn is_ready(&self) -> bool {
-        !self.failed
-            && self.graceful.is_none()
-            && self.inbox.has_room()
-            && self.inbox.gate() == Gate::Open
-    }
-
-    /// Drops what is left when the grace is over.
-    #[cold]
-    fn grace_over(&mut self, over: &Over<E>) {
-        self.inbox.group().grace_over();
-        self.failed = true;
-        self.cut = true;
-        self.inbox.tally().set_why(Some(over.reason().clone()));
-        let mut refused = self.inbox.turn(Gate::Refusing);
-        self.queue.append(&mut refused);
-        let mut indices: Vec<_> = self.running();
-        indices.extend(self.queued());
-        indices.retain(|&index| !self.inbox.tally().is_background(index));
-        indices.sort_unstable();
-        indices.extend(self.has_body.then_some(BODY));
-        let mut sequence = Sequence::default();
-        for index in indices {
-            sequence.run(|| self.kept.push_error(index, over.error()));
-        }
-        sequence.run(|| self.drop_tasks(Gate::Refusing));
-        sequence.finish();
-    }
-
-    /// Drops every task. The gate is closed to new ones before, and stays so.
-    fn drop_tasks(&mut self, gate: Gate) {
-        let refused = self.inbox.turn(gate);
-        let queue = mem::replace(&mut self.queue, Queue::new());
-        let tasks = self.engine.take_tasks();
-        self.inbox.emptied();
-        let mut sequence = Sequence::default();
-        sequence.drop_each(tasks);
-        sequence.drop_each(queue.into_tasks());
-        sequence.drop_each(refused.into_tasks());
-        sequence.run(|| self.inbox.notice_room());
-        sequence.finish();
-    }
-
-    /// Drops the queued tasks, and refuses new ones.
-    fn drop_queue(&mut self) {
-        let refused = self.inbox.turn(Gate::Refusing);
-        let queue = mem::replace(&mut self.queue, Queue::new());
-        self.inbox.dropped(refused.len() + queue.len());
-        let mut sequence = Sequence::default();
-        sequence.drop_each(queue.into_tasks());
-        sequence.drop_each(refused.into_tasks());
-        sequence.finish();
-    }
-
-    /// Drops every task; the group goes on.
-    pub(crate) fn abort(&mut self) {
-        let before = self.inbox.gate();
-        let tally = self.inbox.tally().clone();
-        let why = tally.set_why(Some(Cancelled::new(CancelKind::Cancelled, None)));
-        let mut sequence = Sequence::default();
-        sequence.run(|| self.drop_tasks(Gate::Paused));
-        tally.set_why(why);
-        self.inbox.turn(before);
-        sequence.run(|| self.inbox.notice_room());
-        sequence.run(|| self.engine.parent().wake_if_parked());
-        sequence.finish();
-    }
-
-    /// Ends the group if nothing came in; closes it if it is to be closed.
-    fn end(&mut self, close: bool) -> bool {
-        let close = close || self.graceful.is_some();
-        let before = self.inbox.gate();
-        // What is left, if anything, is in the background.
-        let left = (self.engine.len() > 0).then_some(Gate::Paused);
-        let gate = if close { Some(Gate::Closed) } else { left };
-        if !self.inbox.end(&mut self.queue, gate) {
-            return false;
-        }
-        let mut sequence = Sequence::default();
-        sequence.run(|| self.finish());
-        if left.is_some() {
-            sequence.run(|| self.drop_tasks(Gate::Paused));
-            self.inbox.turn(before);
-        }
-        sequence.finish();
-        true
-    }
-
-    fn finish(&mut self) {
-        if let Some(graceful) = &mut self.graceful {
-            graceful.cancel(CancelKind::Finished, None);
-        }
-    }
-
-    /// Closes the group for good, and drops everything in it.
-    pub(crate) fn close(&mut self) {
-        let mut sequence = Sequence::default();
-        sequence.run(|| self.drop_tasks(Gate::Closed));
-        sequence.run(|| self.finish());
-        let (late, kept) = (self.late.take(), mem::take(&mut self.kept));
-        sequence.run(|| drop(late));
-        sequence.run(|| drop(kept));
-        let graceful = self.graceful.take();
-        sequence.run(|| drop(graceful));
-        // Wakers of tasks that are kept elsewhere must not keep the parent's alive.
-        let parent = self.engine.parent().take_waker();
-        sequence.run(|| drop(parent));
-        sequence.finish();
     }
 }
 
-/// A poll. However it ends, those who wait for room are told.
+impl<T, E, F, G> Driver<T, E, F, G> {
+    /// Tells those who wait for room.
+    #[inline]
+    pub(super) fn notice_room(&self) {
+        if let Some(mail) = &self.mail {
+            mail.notice_room();
+        }
+    }
+}
+
+/// A poll. If it panics, those who wait for room are told all the same.
 struct Polling<'a, T, E, F, G>(&'a mut Driver<T, E, F, G>);
 
 impl<T, E, F, G> Drop for Polling<'_, T, E, F, G> {
     fn drop(&mut self) {
-        self.0.inbox.notice_room();
-    }
-}
-
-/// An outcome whose task is being dropped. If that panics, it is kept for the next poll.
-struct Late<'a, T, E> {
-    place: &'a mut Option<(usize, Result<T, E>)>,
-    outcome: Option<(usize, Result<T, E>)>,
-}
-
-impl<T, E> Drop for Late<'_, T, E> {
-    fn drop(&mut self) {
-        if self.outcome.is_some() {
-            *self.place = self.outcome.take();
-        }
-    }
-}
-
-/// A running task. Dropped when it is done, and when it panics.
-struct Running<'a, F>(&'a Inbox<F>);
-
-impl<F> Drop for Running<'_, F> {
-    fn drop(&mut self) {
-        self.0.ended();
-    }
-}
-
-fn poll_task<T, E, F>(
-    task: &mut F,
-    cx: &mut Context<'_>,
-    convert: Option<fn(Payload) -> E>,
-) -> Poll<Result<T, E>>
-where
-    F: Future<Output = Result<T, E>> + Unpin,
-{
-    let Some(convert) = convert else {
-        return Pin::new(task).poll(cx);
-    };
-    match catch(|| Pin::new(task).poll(cx)) {
-        Ok(poll) => poll,
-        Err(payload) => Poll::Ready(Err(convert(payload))),
+        sequence(|steps| steps.run(|| self.0.notice_room()));
     }
 }

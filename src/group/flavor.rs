@@ -4,20 +4,47 @@ use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;
 
+use crate::group::graceful::Lazy;
+use crate::group::shared::{BODY, Hub};
+use crate::group::special::{Abortable, Body, Handled, Starting};
+use crate::group::task::{Extra, Noted, Plain, Task};
+use crate::group::trace;
+use crate::util::sync::Arc;
+
 /// How a group stores its tasks.
-pub trait Kind: Sized {
+pub trait Flavor: Sized {
     /// A boxed task.
     type Task<'env, O>: Future<Output = O> + Unpin;
 }
 
-/// The kinds that take `Fut` as a task.
+/// The flavours that take the future `Fut`, with values of type `U` that go elsewhere than to the
+/// group.
+///
+/// Whoever takes these takes them in every wrapping: that is what the traits above it say.
 #[diagnostic::on_unimplemented(
-    message = "this group does not take `{Fut}` as a task",
-    note = "an `ErrGroup` takes futures that are `Send`, a `LocalErrGroup` any"
+    message = "`{Fut}` cannot be a task of this group",
+    label = "an `ErrGroup` takes only futures that are `Send`",
+    note = "use a `LocalErrGroup` (or `local_scope`, `local_scope_in`), whose tasks need not be `Send`",
+    note = "or make it `Send`: its value, what it captures, and what it holds across an `.await` must not be an `Rc`, a borrow of a `RefCell` or the like; to see which of it is not `Send`, pass the future to a function that takes an `impl Send`"
 )]
-pub trait Accepts<'env, Fut: Future>: Kind {
+pub trait Accepts<'env, Fut, U = ()>:
+    Flavor
+    + Erases<'env, Task<Fut, Plain>>
+    + Erases<'env, Task<Fut, Noted>>
+    + Erases<'env, Task<Fut, Abortable>>
+    + Erases<'env, Task<Fut, Handled<U>>>
+    + Erases<'env, Task<Fut, Starting<U>>>
+    + Erases<'env, Task<Fut, Body<U>>>
+    + Erases<'env, Lazy<U, Fut>>
+{
+}
+
+/// The flavours that can box a future of type `W`.
+pub trait Erases<'env, W>: Flavor {
     /// Forgets the type of a boxed future.
-    fn erase(task: Box<Fut>) -> Self::Task<'env, Fut::Output>;
+    fn erase(task: Box<W>) -> Self::Task<'env, W::Output>
+    where
+        W: Future;
 }
 
 /// Tasks are `Send`, and so is the group.
@@ -28,28 +55,61 @@ pub enum Sending {}
 #[derive(Debug)]
 pub enum Local {}
 
-impl Kind for Sending {
+impl Flavor for Sending {
     type Task<'env, O> = Pin<Box<dyn Future<Output = O> + Send + 'env>>;
 }
 
-impl<'env, Fut> Accepts<'env, Fut> for Sending
+#[diagnostic::do_not_recommend]
+impl<'env, Fut, U> Accepts<'env, Fut, U> for Sending
 where
-    Fut: Future + Send + 'env,
+    Fut: Send + 'env,
+    U: Send + 'env,
 {
-    fn erase(task: Box<Fut>) -> Self::Task<'env, Fut::Output> {
+}
+
+impl<'env, W: Send + 'env> Erases<'env, W> for Sending {
+    #[inline]
+    fn erase(task: Box<W>) -> Self::Task<'env, W::Output>
+    where
+        W: Future,
+    {
         Box::into_pin(task)
     }
 }
 
-impl Kind for Local {
+impl Flavor for Local {
     type Task<'env, O> = Pin<Box<dyn Future<Output = O> + 'env>>;
 }
 
-impl<'env, Fut> Accepts<'env, Fut> for Local
-where
-    Fut: Future + 'env,
-{
-    fn erase(task: Box<Fut>) -> Self::Task<'env, Fut::Output> {
+impl<'env, Fut: 'env, U: 'env> Accepts<'env, Fut, U> for Local {}
+
+impl<'env, W: 'env> Erases<'env, W> for Local {
+    #[inline]
+    fn erase(task: Box<W>) -> Self::Task<'env, W::Output>
+    where
+        W: Future,
+    {
         Box::into_pin(task)
     }
+}
+
+/// Makes a task of a future that was taken under this index.
+#[inline]
+pub(crate) fn make<'env, K, Fut, X>(
+    (future, mut extra): (Fut, X),
+    index: usize,
+    hub: &Arc<Hub>,
+) -> K::Task<'env, Option<X::Outcome>>
+where
+    K: Erases<'env, Task<Fut, X>>,
+    Fut: Future,
+    Task<Fut, X>: Future<Output = Option<X::Outcome>>,
+    X: Extra<Fut::Output>,
+{
+    extra.taken(index);
+    let future = match index {
+        BODY => trace::untraced(future),
+        _ => trace::traced(future, hub, index),
+    };
+    K::erase(Box::new(Task { future, extra }))
 }

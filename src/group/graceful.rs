@@ -1,5 +1,6 @@
 //! What makes a group graceful: its context, and the grace.
 
+use alloc::collections::VecDeque;
 use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -9,7 +10,7 @@ use pin_project_lite::pin_project;
 use crate::context::{CancelContext, Cancelling};
 use crate::error::{BoxError, CancelKind, Cancelled};
 use crate::group::trace;
-use crate::util::panic::Sequence;
+use crate::util::panic::sequence;
 
 /// The context of a graceful group.
 pub(crate) struct Graceful<E, F> {
@@ -19,68 +20,63 @@ pub(crate) struct Graceful<E, F> {
     /// Why the context was cancelled, unless because the group was over.
     reason: Option<Cancelled>,
     grace: Option<Grace<E, F>>,
-    group: trace::Group,
+    /// The tasks that were dropped when the grace was over, and whose errors are still to be made.
+    cut: VecDeque<usize>,
 }
 
 /// How long running tasks are waited for after the cancellation.
 pub(crate) struct Grace<E, F> {
-    pub(crate) future: F,
+    /// `None` when it is over, or has panicked.
+    future: Option<F>,
     /// Makes the error of a task that is dropped when the grace is over.
-    pub(crate) convert: fn(Cancelled) -> E,
-}
-
-/// That the grace is over: the error for each task that is dropped.
-pub(crate) struct Over<E> {
-    reason: Cancelled,
     convert: fn(Cancelled) -> E,
 }
 
-impl<E> Over<E> {
-    pub(crate) fn reason(&self) -> &Cancelled {
-        &self.reason
-    }
-
-    pub(crate) fn error(&self) -> E {
-        (self.convert)(self.reason.clone())
+impl<E, F> Grace<E, F> {
+    pub(crate) fn new(future: F, convert: fn(Cancelled) -> E) -> Self {
+        Grace {
+            future: Some(future),
+            convert,
+        }
     }
 }
 
 impl<E, F: Future + Unpin> Graceful<E, F> {
-    pub(crate) fn new(
-        context: CancelContext,
-        grace: Option<Grace<E, F>>,
-        group: trace::Group,
-    ) -> Self {
+    pub(crate) fn new(context: CancelContext, grace: Option<Grace<E, F>>) -> Self {
         Graceful {
             watch: Some(context.cancelled()),
             context,
             reason: None,
             grace,
-            group,
+            cut: VecDeque::new(),
         }
     }
 
-    /// Polls the context, and once it is cancelled, the grace. It gets the waker of the parent
-    /// itself, so that a grace that wakes itself is polled once in a poll of the group.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Option<Over<E>> {
+    /// Polls the context, and once it is cancelled, the grace. True when that is over. It gets the
+    /// waker of the parent itself, so that a grace that wakes itself is polled once in a poll of
+    /// the group.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, group: trace::Group) -> bool {
         if let Some(watch) = &mut self.watch {
             if let Poll::Ready(reason) = Pin::new(watch).poll(cx) {
                 self.watch = None;
-                self.note(reason);
+                self.note(reason, group);
             }
         }
-        let reason = self.reason.as_ref()?;
-        // Taken out, because one that panics must not be polled again.
-        let mut grace = self.grace.take()?;
-        if Pin::new(&mut grace.future).poll(cx).is_ready() {
-            Some(Over {
-                reason: reason.clone(),
-                convert: grace.convert,
-            })
-        } else {
-            self.grace = Some(grace);
-            None
+        if self.reason.is_none() {
+            return false;
         }
+        let Some(grace) = &mut self.grace else {
+            return false;
+        };
+        // Taken out, because one that panics must not be polled again.
+        let Some(mut future) = grace.future.take() else {
+            return false;
+        };
+        let is_over = Pin::new(&mut future).poll(cx).is_ready();
+        if !is_over {
+            grace.future = Some(future);
+        }
+        is_over
     }
 
     /// Whether nobody has cancelled the context yet.
@@ -94,24 +90,54 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
     }
 
     /// Cancels the context because of what happened in the group.
-    pub(crate) fn cancel(&mut self, kind: CancelKind, cause: Option<BoxError>) {
+    pub(crate) fn cancel(
+        &mut self,
+        kind: CancelKind,
+        cause: Option<BoxError>,
+        group: trace::Group,
+    ) {
         // Dropped first: the group knows, and need not be woken for it.
         if self.watch.take().is_none() {
             return;
         }
-        let mut sequence = Sequence::default();
-        sequence.run(|| _ = self.context.cancel_as(kind, cause));
-        if let Some(reason) = self.context.reason() {
-            self.note(reason);
-        }
-        sequence.finish();
+        sequence(|steps| {
+            steps.run(|| _ = self.context.cancel_as(kind, cause));
+            if let Some(reason) = self.context.reason() {
+                self.note(reason, group);
+            }
+        });
     }
 
-    fn note(&mut self, reason: Cancelled) {
-        self.group.cancelled(&reason);
+    fn note(&mut self, reason: Cancelled, group: trace::Group) {
         if reason.kind() != CancelKind::Finished {
-            self.reason = Some(reason);
+            let reason = self.reason.insert(reason);
+            group.cancelled(reason);
         }
+    }
+
+    /// These tasks were dropped because the grace was over.
+    pub(crate) fn cut(&mut self, indices: impl IntoIterator<Item = usize>) {
+        self.cut.extend(indices);
+    }
+
+    /// Whether there are errors of such tasks still to be made.
+    pub(crate) fn has_cut(&self) -> bool {
+        !self.cut.is_empty()
+    }
+
+    /// The failure was handed over; nobody wants the errors that came after it.
+    pub(crate) fn forget_cut(&mut self) {
+        self.cut.clear();
+    }
+
+    /// The error of the next task that was dropped because the grace was over. One whose making
+    /// panics is still the next.
+    pub(crate) fn next_cut(&mut self) -> Option<(usize, E)> {
+        let index = *self.cut.front()?;
+        let reason = self.reason.clone()?;
+        let error = (self.grace.as_ref()?.convert)(reason);
+        self.cut.pop_front();
+        Some((index, error))
     }
 }
 

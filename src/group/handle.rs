@@ -1,20 +1,16 @@
-//! Tasks with handles, and tasks that say when they are up.
+//! Handles of tasks, and tasks that say when they are up.
 
 use core::fmt;
 use core::future::Future;
-use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
 use futures::future::FusedFuture;
-use pin_project_lite::pin_project;
 
-use crate::error::{CancelKind, Cancelled, StartError};
-use crate::group::tally::{Note, Silence, Tally};
-use crate::util::panic::wake_all;
-use crate::util::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::util::sync::{Arc, AtomicWaker, Lock};
+use crate::error::Cancelled;
+use crate::group::shared::Hub;
+use crate::group::special::{Abortable, Handled, Promise, Start, Starting, Target, UntilUp};
+use crate::util::sync::Arc;
 
 /// The value of one task of a group, to be awaited.
 ///
@@ -25,9 +21,9 @@ use crate::util::sync::{Arc, AtomicWaker, Lock};
 /// The task's error belongs to its group, always; a handle whose task will give no value resolves
 /// to a [`Cancelled`], whose kind says why:
 ///
-/// - [`TaskFailed`](CancelKind::TaskFailed): the task or its group has failed (or it panicked).
-/// - [`Cancelled`](CancelKind::Cancelled): it was aborted.
-/// - [`Finished`](CancelKind::Finished): the group is over or was dropped.
+/// - [`TaskFailed`](crate::CancelKind::TaskFailed): the task or its group has failed (or it panicked).
+/// - [`Cancelled`](crate::CancelKind::Cancelled): it was aborted.
+/// - [`Finished`](crate::CancelKind::Finished): the group is over or was dropped.
 /// - the reason of the group's context, if it was dropped when the grace was over, or refused
 ///   because of it.
 ///
@@ -63,16 +59,29 @@ use crate::util::sync::{Arc, AtomicWaker, Lock};
 #[must_use = "dropping a handle detaches it; use `spawn` if the value is not wanted"]
 pub struct TaskHandle<U> {
     promise: Arc<Promise<U>>,
-    tally: Arc<Tally>,
+    target: Arc<Target>,
     /// The value was given.
     terminated: bool,
 }
 
 impl<U> TaskHandle<U> {
+    pub(super) fn new(hub: &Arc<Hub>) -> (Self, Handled<U>) {
+        let (promise, target, handled) = Handled::new(hub);
+        let handle = TaskHandle {
+            promise,
+            target,
+            terminated: false,
+        };
+        (handle, handled)
+    }
+
     /// Drops the task, at the next poll of its group, whether it is queued or running. It is no
     /// error of the group, and nothing happens if the task has ended.
     ///
-    /// The handle resolves to a [`Cancelled`] of the kind [`Cancelled`](CancelKind::Cancelled).
+    /// If more than 256 tasks are woken, of which a group polls as many in one poll, a running one
+    /// waits for its turn among them.
+    ///
+    /// The handle resolves to a [`Cancelled`] of the kind [`Cancelled`](crate::CancelKind::Cancelled).
     ///
     /// # Examples
     ///
@@ -90,13 +99,34 @@ impl<U> TaskHandle<U> {
     /// # });
     /// ```
     pub fn abort(&self) {
-        if self.is_finished() || self.promise.aborted.swap(true, AcqRel) {
-            return;
+        self.target.abort();
+    }
+
+    /// A handle that can abort the task, and does not give its value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{CancelKind, scope};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let result = scope(async |s| {
+    ///     let handle = s.spawn_with_handle(futures::future::pending::<Result<(), ()>>());
+    ///     let abort = handle.abort_handle();
+    ///     s.spawn(async move {
+    ///         abort.abort();
+    ///         Ok(())
+    ///     });
+    ///     assert_eq!(handle.await.unwrap_err().kind(), CancelKind::Cancelled);
+    ///     Ok(())
+    /// });
+    /// assert_eq!(result.await, Ok(()));
+    /// # });
+    /// ```
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle {
+            target: self.target.clone(),
         }
-        if !self.promise.begun.load(Acquire) {
-            self.tally.abort(self.index());
-        }
-        wake_all(self.promise.task.take());
     }
 
     /// Whether the handle would resolve at once: the task has ended, or is gone.
@@ -132,7 +162,7 @@ impl<U> TaskHandle<U> {
     /// assert_eq!(handle.index(), 1);
     /// ```
     pub fn index(&self) -> usize {
-        self.promise.index.load(Relaxed)
+        self.target.index()
     }
 }
 
@@ -158,6 +188,162 @@ impl<U> fmt::Debug for TaskHandle<U> {
         f.debug_struct("TaskHandle")
             .field("index", &self.index())
             .finish_non_exhaustive()
+    }
+}
+
+/// Aborts one task of a group, of values of any type.
+///
+/// Made by [`spawn_abortable`](crate::Group::spawn_abortable) and
+/// [`TaskHandle::abort_handle`], and cheap to clone. Dropping it does nothing to the task; see
+/// [`abort_on_drop`](AbortHandle::abort_on_drop) for a handle that does.
+///
+/// An aborted task has no outcome: no finishing call gives it, and it is no error of the group.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::ErrGroup;
+/// use futures::future::pending;
+///
+/// # futures::executor::block_on(async {
+/// let mut group = ErrGroup::<u32, ()>::new();
+/// group.spawn(async { Ok(1) });
+/// let handle = group.spawn_abortable(pending());
+/// handle.abort();
+/// assert_eq!(group.collect().await, Ok(vec![1]));
+/// assert!(handle.is_finished());
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct AbortHandle {
+    target: Arc<Target>,
+}
+
+impl AbortHandle {
+    pub(super) fn new(hub: &Arc<Hub>) -> (Self, Abortable) {
+        let (target, abortable) = Abortable::new(hub);
+        (AbortHandle { target }, abortable)
+    }
+
+    /// Drops the task, at the next poll of its group, whether it is queued or running. It is no
+    /// error of the group, and nothing happens if the task has ended.
+    ///
+    /// If more than 256 tasks are woken, of which a group polls as many in one poll, a running one
+    /// waits for its turn among them.
+    ///
+    /// It takes constant time for a running task, and O(log n) for one of n that are queued.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// let handle = group.spawn_abortable(pending());
+    /// handle.abort();
+    /// group.await.unwrap();
+    /// # });
+    /// ```
+    pub fn abort(&self) {
+        self.target.abort();
+    }
+
+    /// Whether the task is gone: it has ended, was dropped, or was never taken. Its destructor has
+    /// run then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<u32, ()>::new();
+    /// let handle = group.spawn_abortable(async { Ok(1) });
+    /// assert!(!handle.is_finished());
+    /// group.await.unwrap();
+    /// assert!(handle.is_finished());
+    /// # });
+    /// ```
+    pub fn is_finished(&self) -> bool {
+        self.target.is_gone()
+    }
+
+    /// The index of the task: how many were spawned into the group before it. A task that was
+    /// refused because its group had failed or was over has the index `usize::MAX`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// group.spawn(async { Ok(()) });
+    /// assert_eq!(group.spawn_abortable(async { Ok(()) }).index(), 1);
+    /// ```
+    pub fn index(&self) -> usize {
+        self.target.index()
+    }
+
+    /// Makes a handle that aborts the task when it is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// {
+    ///     let _guard = group.spawn_abortable(pending()).abort_on_drop();
+    ///     // return early, panic, be dropped …
+    /// }
+    /// group.await.unwrap();
+    /// # });
+    /// ```
+    pub fn abort_on_drop(self) -> AbortOnDrop {
+        AbortOnDrop(self)
+    }
+}
+
+impl fmt::Debug for AbortHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AbortHandle")
+            .field("index", &self.index())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}
+
+/// Aborts a task when it is dropped; made by [`AbortHandle::abort_on_drop`].
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{AbortOnDrop, ErrGroup};
+///
+/// /// Reads ahead for as long as somebody reads.
+/// struct Reader {
+///     _read_ahead: AbortOnDrop,
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let mut group = ErrGroup::<(), ()>::new();
+/// let task = group.spawn_abortable(futures::future::pending());
+/// let reader = Reader { _read_ahead: task.abort_on_drop() };
+/// drop(reader);
+/// group.await.unwrap();
+/// # });
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping it aborts the task"]
+pub struct AbortOnDrop(AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -191,6 +377,11 @@ pub struct Started<U> {
 }
 
 impl<U> Started<U> {
+    pub(super) fn new(hub: &Arc<Hub>) -> (Self, UntilUp<U>, Starting<U>) {
+        let (start, until_up, starting) = Starting::new(hub);
+        (Started { start }, until_up, starting)
+    }
+
     /// Says that the task is up, and gives a value to whoever waits for that. From now on the task
     /// is one as any other.
     ///
@@ -221,7 +412,7 @@ impl<U> Started<U> {
 
 impl<U> Drop for Started<U> {
     fn drop(&mut self) {
-        self.start.fail();
+        self.start.promise.break_off();
     }
 }
 
@@ -231,325 +422,59 @@ impl<U> fmt::Debug for Started<U> {
     }
 }
 
-/// What a task that starts, its `Started` and the one who waits share.
-pub(crate) struct Start<U> {
-    promise: Promise<U>,
-    /// That the task does not count yet.
-    note: Lock<Option<Note>>,
+/// Keeps a group from being done while nothing runs in it, for a producer elsewhere.
+///
+/// Made by [`Group::keep_open`](crate::Group::keep_open) and
+/// [`Spawner::keep_open`](crate::Spawner::keep_open). The group is done when all of them are
+/// dropped and all tasks have ended. It is what the `close` of tokio-util's `TaskTracker` is for.
+///
+/// A failure, a success in [`first_ok`](crate::Group::first_ok), or dropping the group end it all
+/// the same, and once the context of a graceful group is cancelled this holds nothing up.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::ErrGroup;
+///
+/// # futures::executor::block_on(async {
+/// let mut group = ErrGroup::<u32, ()>::new();
+/// let spawner = group.spawner();
+/// let open = group.keep_open();
+/// std::thread::spawn(move || {
+///     for number in 0..3 {
+///         spawner.spawn(async move { Ok(number) });
+///     }
+///     drop(open); // That was all.
+/// });
+/// assert_eq!(group.collect().await, Ok(vec![0, 1, 2]));
+/// # });
+/// ```
+///
+/// # Deadlock
+///
+/// Whoever holds it while it waits for the group waits for ever: `let open = group.keep_open();
+/// group.await` hangs. `Debug` of a group shows how many there are of it. The opposite mistake is
+/// `let _ = group.keep_open()`, which drops it at once.
+#[must_use = "dropping it lets the group end"]
+pub struct KeepOpen {
+    hub: Arc<Hub>,
 }
 
-impl<U> Start<U> {
-    pub(crate) fn new(tally: &Arc<Tally>) -> Arc<Self> {
-        Arc::new(Start {
-            promise: Promise::new(),
-            note: Lock::new(Some(Note::starting(tally.clone()))),
-        })
-    }
-
-    pub(crate) fn started(self: &Arc<Self>) -> Started<U> {
-        Started {
-            start: self.clone(),
-        }
-    }
-
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<U, StartError>> {
-        self.promise.poll(cx).map_err(|_| StartError)
-    }
-
-    /// Nobody waits any more.
-    pub(crate) fn abandon(&self) {
-        self.promise.abandon();
-    }
-
-    fn fail(&self) {
-        let reason = Cancelled::new(CancelKind::Finished, None);
-        self.promise.resolve(Err(reason));
-    }
-
-    fn forget_note(&self) {
-        let note = self.note.with(Option::take);
-        drop(note);
-    }
-}
-
-/// What will come of a task.
-struct Promise<U> {
-    value: Lock<Value<U>>,
-    /// Wakes whoever awaits it.
-    waiter: AtomicWaker,
-    /// Wakes the task, to abort it.
-    task: AtomicWaker,
-    /// The task was polled, so that it can be woken.
-    begun: AtomicBool,
-    aborted: AtomicBool,
-    index: AtomicUsize,
-}
-
-enum Value<U> {
-    Expected,
-    Here(Result<U, Cancelled>),
-    /// It was taken, or nobody wants it.
-    Gone,
-}
-
-impl<U> Promise<U> {
-    fn new() -> Self {
-        Promise {
-            value: Lock::new(Value::Expected),
-            waiter: AtomicWaker::new(),
-            task: AtomicWaker::new(),
-            begun: AtomicBool::new(false),
-            aborted: AtomicBool::new(false),
-            index: AtomicUsize::new(usize::MAX),
-        }
-    }
-
-    fn is_resolved(&self) -> bool {
-        self.value.with(|value| !matches!(value, Value::Expected))
-    }
-
-    /// Resolves it, unless it was resolved before.
-    fn resolve(&self, result: Result<U, Cancelled>) {
-        let refused = self.value.with(|value| match value {
-            Value::Expected => {
-                *value = Value::Here(result);
-                None
-            }
-            Value::Here(_) | Value::Gone => Some(result),
-        });
-        if refused.is_none() {
-            wake_all(self.waiter.take());
-        }
-    }
-
-    fn abandon(&self) {
-        let value = self.value.with(|value| mem::replace(value, Value::Gone));
-        drop(value);
-    }
-
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<U, Cancelled>> {
-        let poll = self.take();
-        if poll.is_ready() {
-            return poll;
-        }
-        self.waiter.register(cx.waker());
-        self.take()
-    }
-
-    fn take(&self) -> Poll<Result<U, Cancelled>> {
-        self.value
-            .with(|value| match mem::replace(value, Value::Gone) {
-                Value::Here(result) => Poll::Ready(result),
-                other => {
-                    *value = other;
-                    Poll::Pending
-                }
-            })
+impl KeepOpen {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        hub.keep_open();
+        KeepOpen { hub }
     }
 }
 
-/// The end of a promise that a task holds.
-struct Promised<U> {
-    promise: Arc<Promise<U>>,
-    tally: Arc<Tally>,
-    /// The task is being polled; it stays so if that panics.
-    polling: bool,
-}
-
-impl<U> Drop for Promised<U> {
-    /// The task is gone. If it gave no value, it never will.
+impl Drop for KeepOpen {
     fn drop(&mut self) {
-        if self.promise.is_resolved() {
-            return;
-        }
-        self.promise
-            .resolve(Err(if self.promise.aborted.load(Acquire) {
-                Cancelled::new(CancelKind::Cancelled, None)
-            } else if self.polling {
-                Cancelled::new(CancelKind::TaskFailed, None)
-            } else {
-                self.tally.why()
-            }));
+        self.hub.let_go();
     }
 }
 
-/// A task about which the tally knows something.
-pub(crate) trait Extra {
-    /// It is taken by the group, under this index. Called under a lock.
-    fn enter(&mut self, index: usize);
-}
-
-pin_project! {
-    /// A task whose value goes to a handle.
-    pub struct Handled<Fut, U> {
-        #[pin]
-        future: Option<Fut>,
-        promised: Promised<U>,
-    }
-}
-
-impl<Fut, U> Handled<Fut, U> {
-    pub(crate) fn new(future: Fut, tally: &Arc<Tally>) -> (TaskHandle<U>, Self) {
-        let promise = Arc::new(Promise::new());
-        let handle = TaskHandle {
-            promise: promise.clone(),
-            tally: tally.clone(),
-            terminated: false,
-        };
-        let handled = Handled {
-            future: Some(future),
-            promised: Promised {
-                promise,
-                tally: tally.clone(),
-                polling: false,
-            },
-        };
-        (handle, handled)
-    }
-}
-
-impl<Fut, U> Extra for Handled<Fut, U> {
-    fn enter(&mut self, index: usize) {
-        self.promised.promise.index.store(index, Relaxed);
-    }
-}
-
-impl<Fut, U, E> Future for Handled<Fut, U>
-where
-    Fut: Future<Output = Result<U, E>>,
-{
-    type Output = Result<(), E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let Promised {
-            promise,
-            tally,
-            polling,
-        } = this.promised;
-        // Before the look at `aborted`: an abort that comes after it finds this waker.
-        promise.task.register(cx.waker());
-        promise.begun.store(true, Release);
-        if promise.aborted.load(Acquire) {
-            this.future.set(None);
-            promise.resolve(Err(Cancelled::new(CancelKind::Cancelled, None)));
-            tally.silence(Silence::Aborted);
-            return Poll::Ready(Ok(()));
-        }
-        let Some(future) = this.future.as_mut().as_pin_mut() else {
-            return Poll::Pending;
-        };
-        *polling = true;
-        let poll = future.poll(cx);
-        *polling = false;
-        // The future is dropped by the group, which loses nothing if its destructor panics.
-        poll.map(|result| match result {
-            Ok(value) => {
-                promise.resolve(Ok(value));
-                Ok(())
-            }
-            Err(error) => {
-                promise.resolve(Err(Cancelled::new(CancelKind::TaskFailed, None)));
-                Err(error)
-            }
-        })
-    }
-}
-
-pin_project! {
-    /// A task of which something is noted.
-    pub struct Noted<Fut> {
-        #[pin]
-        future: Fut,
-        note: Note,
-    }
-}
-
-impl<Fut> Noted<Fut> {
-    pub(crate) fn new(future: Fut, note: Note) -> Self {
-        Noted { future, note }
-    }
-}
-
-impl<Fut> Extra for Noted<Fut> {
-    fn enter(&mut self, index: usize) {
-        self.note.enter(index);
-    }
-}
-
-impl<Fut, E> Future for Noted<Fut>
-where
-    Fut: Future<Output = Result<(), E>>,
-{
-    type Output = Result<(), E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        this.note.run();
-        let poll = this.future.poll(cx);
-        if let Poll::Ready(result) = &poll {
-            this.note.end(result.is_ok());
-        }
-        poll
-    }
-}
-
-pin_project! {
-    /// A task that will say when it is up.
-    pub struct Starting<Fut, U> {
-        #[pin]
-        future: Fut,
-        end: StartEnd<U>,
-        begun: bool,
-    }
-}
-
-struct StartEnd<U>(Arc<Start<U>>);
-
-impl<U> Drop for StartEnd<U> {
-    /// The task is gone. If it was not up, it never will be.
-    fn drop(&mut self) {
-        self.0.forget_note();
-        self.0.fail();
-    }
-}
-
-impl<Fut, U> Starting<Fut, U> {
-    pub(crate) fn new(future: Fut, start: Arc<Start<U>>) -> Self {
-        Starting {
-            future,
-            end: StartEnd(start),
-            begun: false,
-        }
-    }
-}
-
-impl<Fut, U> Extra for Starting<Fut, U> {
-    fn enter(&mut self, index: usize) {
-        self.end.0.note.with(|note| {
-            if let Some(note) = note {
-                note.enter(index);
-            }
-        });
-    }
-}
-
-impl<Fut, U, E> Future for Starting<Fut, U>
-where
-    Fut: Future<Output = Result<(), E>>,
-{
-    type Output = Result<(), E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let start = &this.end.0;
-        if !mem::replace(this.begun, true) {
-            start.note.with(|note| note.as_mut().map(Note::run));
-        }
-        let poll = this.future.poll(cx);
-        if poll.is_ready() {
-            start.forget_note();
-        }
-        poll
+impl fmt::Debug for KeepOpen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeepOpen").finish_non_exhaustive()
     }
 }

@@ -2,24 +2,30 @@
 
 mod aim;
 mod driver;
+mod ending;
+mod feed;
 mod flavor;
 mod graceful;
 pub(crate) mod handle;
-mod inbox;
+mod mail;
 mod outcomes;
+mod queue;
+mod room;
 pub(crate) mod scope;
+mod shared;
 pub(crate) mod spawner;
-mod tally;
+mod special;
+mod task;
 #[cfg_attr(feature = "tracing", path = "trace/on.rs")]
 #[cfg_attr(not(feature = "tracing"), path = "trace/off.rs")]
 mod trace;
 
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::mem;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 
@@ -27,17 +33,20 @@ use futures::future::FusedFuture;
 use futures::stream::{FusedStream, Stream};
 
 use crate::context::CancelContext;
-use crate::engine::beside::{Beside, Body, Companion, Driven};
-use crate::engine::parker::Latch;
-use crate::error::{Cancelled, Errors, TrySpawnError};
+use crate::engine::beside::{Alone, Companion, Driven};
+use crate::error::{Cancelled, Errors, StartError, TrySpawnError};
 use crate::group::aim::{Aim, End};
 use crate::group::driver::Driver;
-use crate::group::flavor::{Accepts, Kind, Local, Sending};
+use crate::group::flavor::{Accepts, Erases, Flavor, Local, Sending, make};
 use crate::group::graceful::{Grace, Lazy};
-use crate::group::inbox::Inbox;
+use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
+use crate::group::mail::{Refused, closed, closed_or_full};
 use crate::group::outcomes::Outcomes;
-use crate::group::spawner::{Spawner, erase, try_spawn_with};
-use crate::util::sync::{Arc, Lock, std_only};
+use crate::group::queue::Lane;
+use crate::group::shared::{Gate, Hub};
+use crate::group::spawner::Spawner;
+use crate::group::task::{Extra, Noted, Plain, Task, What};
+use crate::util::sync::{Lock, std_only};
 
 /// A group of tasks that are `Send`; the group is `Send`, too.
 ///
@@ -83,12 +92,25 @@ pub type ErrGroup<'env, T, E> = Group<'env, T, E, Sending>;
 /// assert_eq!(count.get(), 3);
 /// # });
 /// ```
+///
+/// An [`ErrGroup`] does not take these tasks, as they hold an `Rc`:
+///
+/// ```compile_fail,E0277
+/// use errgroup::ErrGroup;
+/// use std::rc::Rc;
+///
+/// let text = Rc::new("text");
+/// let mut group = ErrGroup::<usize, ()>::new();
+/// group.spawn(async move { Ok(text.len()) });
+/// ```
 pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 
 /// A group of fallible futures that succeed together or fail together, driven inside one future.
 ///
 /// The two flavours have aliases, which is what code names: [`ErrGroup`] for tasks that are
-/// `Send`, and [`LocalErrGroup`] for tasks that need not be.
+/// `Send`, and [`LocalErrGroup`] for tasks that need not be. They differ in `K`, and a bound
+/// `K: Accepts<'env, Fut>` of a method says no more than that: `Fut` may borrow what outlives the
+/// group, and in an `ErrGroup` it is `Send`.
 ///
 /// Nothing runs until the group is polled, and nothing runs after it is dropped. Tasks may borrow
 /// whatever outlives the group, so declare the group after what its tasks borrow. They are
@@ -106,6 +128,12 @@ pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 /// A group is itself a future: awaiting it waits for all tasks, and gives the first error. Values
 /// are dropped; [`collect`](Group::collect) gives them, too. It can be awaited through `&mut`, for
 /// example in `select!`, as often as wanted, without losing anything.
+///
+/// A poll of the group polls the tasks that are new or were woken, each at most once, and at most
+/// 256 of them; then the group wakes itself and lets others have their turn. In which order it
+/// polls them is not promised, but no task waits for ever behind others, however busy they are; that
+/// also holds [under tokio's budget](crate#running-under-tokio). To wake one task of many costs
+/// the same as to wake one of few.
 ///
 /// # Examples
 ///
@@ -146,20 +174,18 @@ pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 /// (Without the feature `std` panics cannot be caught, and tasks after it are dropped as
 /// unwinding does it.)
 #[must_use = "a group does nothing unless it is awaited, and dropping it drops its tasks"]
-pub struct Group<'env, T, E, K: Kind = Sending> {
-    /// Nobody ever locks it but `Debug`: it makes the group `Sync`.
+pub struct Group<'env, T, E, K: Flavor = Sending> {
+    /// Locked only by methods that take `&self`, never by a poll: it makes the group `Sync`.
     driver: Lock<GroupDriver<'env, T, E, K>>,
-    inbox: Arc<Inbox<GroupTask<'env, T, E, K>>>,
     /// It has returned that it was done, and has not been driven since.
     terminated: bool,
 }
 
-type GroupTask<'env, T, E, K> = <K as Kind>::Task<'env, Result<T, E>>;
 type GroupDriver<'env, T, E, K> =
-    Driver<T, E, GroupTask<'env, T, E, K>, <K as Kind>::Task<'env, ()>>;
+    Driver<T, E, <K as Flavor>::Task<'env, Option<Result<T, E>>>, <K as Flavor>::Task<'env, ()>>;
 
 /// Making groups.
-impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
+impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Makes a fail-fast group: the first error drops all siblings.
     ///
     /// # Examples
@@ -186,7 +212,11 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// [`Finished`](crate::CancelKind::Finished) when the group completes or is dropped. Tasks
     /// look at it or wait for it, and return; running ones are polled until they do, while queued
     /// ones are dropped at the error. If somebody else cancels the context, the tasks see it; the
-    /// group itself does nothing.
+    /// group itself lets them run to their end, and then [closes](Group::is_closed).
+    ///
+    /// As long as its context is not cancelled, the group stays open, also when
+    /// [`next`](Group::next) or `&mut group` finds it empty: a loop may look for outcomes before
+    /// there is a first task.
     ///
     /// The context is dead after the group: do not use it for what comes later.
     ///
@@ -218,9 +248,10 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Like [`with_context`](Group::with_context), and when the context is cancelled, for
     /// whatever reason (an error of a task, the parent, a deadline, a call of `cancel`), `grace`
-    /// is called, and its future polled beside the tasks. When that completes, all tasks that are
-    /// still running or queued are dropped. Their outcome is `E::from` of the reason; that is what
-    /// the group returns, unless a task had failed before.
+    /// is called, and its future polled in every poll of the group. When that completes, all tasks
+    /// that are still running or queued are dropped. Their outcome is `E::from` of the reason; that
+    /// is what the group returns, unless a task had failed before. A group that ends without a
+    /// cancellation never calls `grace`.
     ///
     /// Any timer will do for `grace`, or any other future; its output is dropped.
     ///
@@ -245,15 +276,12 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     where
         G: FnOnce() -> S + 'env,
         S: Future + 'env,
-        K: Accepts<'env, Lazy<G, S>>,
+        K: Accepts<'env, S, G>,
         T: 'env,
         E: From<Cancelled> + 'env,
     {
-        let grace = Grace {
-            future: K::erase(Box::new(Lazy::new(grace))),
-            convert: E::from,
-        };
-        Self::make_graceful(parent, Some(grace))
+        let grace = K::erase(Box::new(Lazy::new(grace)));
+        Self::make_graceful(parent, Some(Grace::new(grace, E::from)))
     }
 
     fn make_graceful(
@@ -268,7 +296,6 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
 
     fn with_driver(driver: GroupDriver<'env, T, E, K>) -> Self {
         Group {
-            inbox: driver.inbox.clone(),
             driver: Lock::new(driver),
             terminated: false,
         }
@@ -306,7 +333,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// Sets how many tasks may run at once; there is no limit by default.
     ///
     /// Beyond it, [`spawn`](Group::spawn) queues. Queued tasks start in spawn order, each as soon
-    /// as a running one is finished.
+    /// as a running one is finished. This is Go's `SetLimit`, without a `Go` that blocks.
     ///
     /// # Panics
     ///
@@ -354,7 +381,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// # });
     /// ```
     pub fn set_limit(&mut self, n: usize) {
-        self.inbox.set_limit(n);
+        self.driver().set_limit(n);
     }
 
     /// Says what the tasks of a graceful group see as the cause when a sibling's error cancels
@@ -388,7 +415,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
 }
 
 std_only! {
-    impl<T, E, K: Kind> Group<'_, T, E, K> {
+    impl<T, E, K: Flavor> Group<'_, T, E, K> {
         /// Makes a panic of a task, or of its destructor after it was done, its error.
         ///
         /// By default a panic goes on at once, out of the poll of the group. A process that
@@ -408,21 +435,27 @@ std_only! {
         /// ```
         pub fn catch_panics(mut self) -> Self
         where
-            E: From<crate::Panicked>,
+            E: From<crate::error::Panicked>,
         {
-            self.driver().catch = Some(|payload| crate::Panicked::new(payload).into());
+            self.driver().catch = Some(|payload| crate::error::Panicked::new(payload).into());
             self
         }
     }
 }
 
 /// Spawning, and looking.
-impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
+impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Spawns a task.
     ///
     /// It never waits: the task is queued, and starts when the group is polled, in spawn order,
-    /// as soon as the [limit](Group::limit) allows. If the group has failed, or is over, the
-    /// future is dropped; use [`try_spawn`](Group::try_spawn) to get it back.
+    /// as soon as the [limit](Group::limit) allows. If the group has failed, or is
+    /// [closed](Group::is_closed), the future is dropped; use [`try_spawn`](Group::try_spawn) to
+    /// get it back.
+    ///
+    /// The tasks of an [`ErrGroup`] are `Send + 'env`: they may be sent to another thread with the
+    /// group, and borrow what outlives it. Those of a [`LocalErrGroup`] are only `'env`, and may
+    /// hold an `Rc`. An `async fn` that spawns itself does not compile;
+    /// [this](crate#things-that-bite) is how to write it.
     ///
     /// The future is boxed.
     ///
@@ -440,18 +473,20 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     pub fn spawn<Fut>(&mut self, fut: Fut)
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, trace::Task<Fut>>,
+        K: Accepts<'env, Fut>,
     {
-        let task = Box::new(trace::task(fut, self.inbox.group(), self.inbox.tally()));
-        let refused = self.driver().push(task, erase::<K, _>);
-        drop(refused);
+        drop(self.push(fut, Plain, Lane::Regular, closed));
     }
 
-    /// Spawns a task if there is room for it: if [`len`](Group::len) is below the limit.
+    /// Spawns a task if there is room for it: if [`len`](Group::len) is below the limit. This is
+    /// Go's `TryGo`.
+    ///
+    /// To look for room and to take it is one step: no spawner comes between.
     ///
     /// # Errors
     ///
-    /// Gives the future back if there is no room, or if the group has failed or is over.
+    /// Gives the future back if there is no room, or if the group has failed or is
+    /// [closed](Group::is_closed).
     ///
     /// # Examples
     ///
@@ -468,14 +503,67 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     pub fn try_spawn<Fut>(&mut self, fut: Fut) -> Result<(), TrySpawnError<Fut>>
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, trace::Task<Fut>>,
+        K: Accepts<'env, Fut>,
     {
-        let Group { driver, inbox, .. } = self;
-        let driver = driver.get_mut();
-        try_spawn_with(inbox, fut, |task| driver.try_push(task, erase::<K, _>))
+        let push = self.push(fut, Plain, Lane::Regular, closed_or_full);
+        push.map_err(|(fut, refused)| refused.error(fut))
+    }
+
+    /// Spawns a task with a name, which `Debug` of the group shows.
+    ///
+    /// Otherwise it is like [`spawn`](Group::spawn). With the feature `tracing` the task's span has
+    /// the name, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<u32, ()>::new();
+    /// group.spawn_named("reader", async { Ok(1) });
+    /// assert_eq!(format!("{group:?}"), r#"Group { tasks: [0 "reader": queued], .. }"#);
+    /// ```
+    pub fn spawn_named<Fut>(&mut self, name: impl Into<Cow<'static, str>>, fut: Fut)
+    where
+        Fut: Future<Output = Result<T, E>>,
+        K: Accepts<'env, Fut>,
+    {
+        let noted = Noted::new(self.driver().share(), What::Name(name.into()));
+        drop(self.push(fut, noted, Lane::Regular, closed));
+    }
+
+    /// Spawns a task that can be aborted, alone: `spawn` of tokio's `JoinSet`.
+    ///
+    /// An aborted task has no outcome. If the group has failed or is [closed](Group::is_closed),
+    /// the future is dropped, and the handle says that it is finished.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::new();
+    /// group.spawn(async { Ok::<_, ()>(1) });
+    /// let handle = group.spawn_abortable(pending());
+    /// handle.abort();
+    /// assert_eq!(group.collect().await, Ok(vec![1]));
+    /// # });
+    /// ```
+    pub fn spawn_abortable<Fut>(&mut self, fut: Fut) -> AbortHandle
+    where
+        Fut: Future<Output = Result<T, E>>,
+        K: Accepts<'env, Fut>,
+    {
+        let (handle, abortable) = AbortHandle::new(self.driver().share());
+        drop(self.push(fut, abortable, Lane::Regular, closed));
+        handle
     }
 
     /// Makes a spawner, with which tasks can be spawned from elsewhere, also from tasks.
+    ///
+    /// It does not keep the group from being done; a [`KeepOpen`](Group::keep_open) does.
     ///
     /// # Examples
     ///
@@ -493,7 +581,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// # });
     /// ```
     pub fn spawner(&self) -> Spawner<'env, T, E, K> {
-        Spawner::new(self.inbox.clone())
+        Spawner::new(self.driver.with(|driver| driver.mail().clone()))
     }
 
     /// How many tasks have been started and are not finished.
@@ -508,7 +596,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// assert_eq!((group.running(), group.queued(), group.len()), (0, 1, 1));
     /// ```
     pub fn running(&self) -> usize {
-        self.inbox.running()
+        self.look(|hub| hub.running()).unwrap_or(0)
     }
 
     /// How many tasks wait to be started.
@@ -523,7 +611,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// assert_eq!(group.queued(), 1);
     /// ```
     pub fn queued(&self) -> usize {
-        self.inbox.queued()
+        self.look(|hub| hub.queued()).unwrap_or(0)
     }
 
     /// How many tasks are running or queued.
@@ -538,7 +626,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// assert_eq!(group.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.inbox.len()
+        self.look(|hub| hub.shared.len()).unwrap_or(0)
     }
 
     /// Whether nothing is running or queued.
@@ -556,10 +644,84 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
         self.len() == 0
     }
 
+    /// The limit: how many tasks may run at once; `usize::MAX` if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// assert_eq!(group.current_limit(), usize::MAX);
+    /// group.set_limit(8);
+    /// assert_eq!(group.current_limit(), 8);
+    /// ```
+    pub fn current_limit(&self) -> usize {
+        self.look(|hub| hub.shared.limit()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether the group takes no more tasks, for good.
+    ///
+    /// A graceful group closes when its context was cancelled and everything in it has ended. Until
+    /// then it stays open, also when it is found empty. Other groups are open until they are
+    /// consumed: one that has failed takes tasks again when its failure was handed over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{CancelContext, ErrGroup};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (context, mut group) = ErrGroup::<(), ()>::with_context(&CancelContext::new());
+    /// assert_eq!(group.next().await, None); // Nothing to do yet.
+    /// assert!(!group.is_closed());
+    ///
+    /// context.cancel();
+    /// assert_eq!(group.next().await, None);
+    /// assert!(group.is_closed());
+    /// # });
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.look(|hub| hub.shared.gate()) == Some(Gate::Closed)
+    }
+
+    /// Keeps the group from being done while nothing runs in it, until the [`KeepOpen`] is
+    /// dropped: for a producer elsewhere.
+    ///
+    /// While there is one, [`next`](Group::next) and [`results`](Group::results) wait on an empty
+    /// group instead of ending, so that they can stand in a `select!` from the start. A failure
+    /// ends the group all the same, and once the context of a graceful group is cancelled, only its
+    /// tasks are waited for.
+    ///
+    /// # Deadlock
+    ///
+    /// Awaiting the group while holding one hangs: `let open = group.keep_open(); group.await`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<u32, ()>::new();
+    /// let (spawner, open) = (group.spawner(), group.keep_open());
+    /// let producer = std::thread::spawn(move || {
+    ///     spawner.spawn(async { Ok(1) });
+    ///     drop(open); // Or when the thread panics.
+    /// });
+    /// assert_eq!(group.next().await, Some(Ok(1)));
+    /// assert_eq!(group.next().await, None);
+    /// # producer.join().unwrap();
+    /// # });
+    /// ```
+    pub fn keep_open(&self) -> KeepOpen {
+        KeepOpen::new(self.driver.with(|driver| driver.share().clone()))
+    }
+
     /// Drops all tasks, running and queued. They have no outcome.
     ///
-    /// The group can be used on: what it has kept, it still has. The context of a graceful group
-    /// is not cancelled.
+    /// They are gone when this returns, at a cost of O(tasks). The group can be used on: what it has
+    /// kept, it still has. The context of a graceful group is not cancelled.
     ///
     /// # Panics
     ///
@@ -584,15 +746,140 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     fn driver(&mut self) -> &mut GroupDriver<'env, T, E, K> {
         self.driver.get_mut()
     }
+
+    /// Looks at what is shared, if something is.
+    fn look<R>(&self, look: impl FnOnce(&Hub) -> R) -> Option<R> {
+        self.driver.with(|driver| driver.hub().map(|hub| look(hub)))
+    }
+
+    #[inline]
+    fn push<Fut, X>(
+        &mut self,
+        fut: Fut,
+        extra: X,
+        lane: Lane,
+        refusal: fn(&Hub) -> Option<Refused>,
+    ) -> Result<(), (Fut, Refused)>
+    where
+        K: Erases<'env, Task<Fut, X>>,
+        Fut: Future,
+        Task<Fut, X>: Future<Output = Option<X::Outcome>>,
+        X: Extra<Fut::Output, Outcome = Result<T, E>>,
+    {
+        let push = self
+            .driver()
+            .push((fut, extra), lane, refusal, make::<K, _, _>);
+        push.map_err(|((fut, _), refused)| (fut, refused))
+    }
+}
+
+/// For groups whose tasks have no values.
+impl<'env, E, K: Flavor> Group<'env, (), E, K> {
+    /// Spawns a task whose value goes to a handle; see
+    /// [`Spawner::spawn_with_handle`].
+    ///
+    /// The task's error goes to the group. The handle does not drive the group: await it through
+    /// [`drive`](Group::drive), or from a task, or when the group is done.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// let handle = group.spawn_with_handle(async { Ok("value") });
+    /// group.await.unwrap();
+    /// assert_eq!(handle.await.unwrap(), "value");
+    /// # });
+    /// ```
+    pub fn spawn_with_handle<U, Fut>(&mut self, fut: Fut) -> TaskHandle<U>
+    where
+        Fut: Future<Output = Result<U, E>>,
+        K: Accepts<'env, Fut, U>,
+    {
+        let (handle, handled) = TaskHandle::new(self.driver().share());
+        drop(self.push(fut, handled, Lane::Regular, closed));
+        handle
+    }
+
+    /// Spawns a task in the background: it counts for nothing; see
+    /// [`Spawner::spawn_background`].
+    ///
+    /// It is dropped when the group was consumed and all others have ended. Through a reference,
+    /// as with [`next`](Group::next) or `(&mut group).await`, an empty group keeps it, so that a
+    /// server's heartbeat goes on while there are no clients. Its error fails the group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), ()>::new();
+    /// group.spawn_background(pending()); // A heartbeat, say.
+    /// group.spawn(async { Ok(()) });
+    /// group.await.unwrap();
+    /// # });
+    /// ```
+    pub fn spawn_background<Fut>(&mut self, fut: Fut)
+    where
+        Fut: Future<Output = Result<(), E>>,
+        K: Accepts<'env, Fut>,
+    {
+        let noted = Noted::new(self.driver().share(), What::Background);
+        drop(self.push(fut, noted, Lane::Express, closed));
+    }
+
+    /// Spawns a task, and drives the group until the task says that it is up; `None` if the group
+    /// fails first.
+    ///
+    /// This is [`Spawner::start`] and [`drive`](Group::drive) in one.
+    ///
+    /// # Errors
+    ///
+    /// As with [`Spawner::start`]: the task has ended, or was refused, before it was up.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Spawner::start`]. The group loses nothing when the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{ErrGroup, Started};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), std::io::Error>::new();
+    /// let port = group.start(async |started: Started<u16>| {
+    ///     started.ready(8080); // Bind first.
+    ///     Ok(())
+    /// });
+    /// assert_eq!(port.await, Some(Ok(8080)));
+    /// group.await.unwrap();
+    /// # });
+    /// ```
+    pub async fn start<U, B, Fut>(&mut self, body: B) -> Option<Result<U, StartError>>
+    where
+        B: FnOnce(Started<U>) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        K: Accepts<'env, Fut, U>,
+    {
+        let spawner = self.spawner();
+        self.drive(spawner.start(body)).await
+    }
 }
 
 /// Driving a group while doing something else.
-impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
+impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Drives the group until there is room for a task, that is until [`len`](Group::len) is
-    /// below the limit; false if the group has failed or is over.
+    /// below the limit; false if the group has failed or is [closed](Group::is_closed).
     ///
-    /// If there is room, it returns at once, without driving anything. Outcomes are kept for the
-    /// call that finishes the group. (Values of size zero take no memory.)
+    /// Each call starts what is queued as far as there is room, and gives tasks that were woken
+    /// their share, so that in a loop of `ready` and `spawn` all of them go on. If there is room
+    /// then, it returns without waiting. Outcomes are kept for the call that finishes the group.
+    /// (Values of size zero take no memory.)
     ///
     /// # Examples
     ///
@@ -618,9 +905,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Nothing is lost when the future is dropped: tasks stay in the group, outcomes are kept.
     pub async fn ready(&mut self) -> bool {
-        self.terminated = false;
-        let driver = self.driver();
-        driver.is_ready() || poll_fn(|cx| driver.poll(cx, Aim::READY)).await == End::Room
+        poll_fn(|cx| self.poll(cx, Aim::Ready, &mut Alone)).await == End::Room
     }
 
     /// Drives the group together with any other future, and gives that one's output; `None` if
@@ -630,8 +915,10 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     /// group has to wait for (a connection, a permit, a message) goes through `drive`. Outcomes
     /// are kept for the call that finishes the group. An empty group just waits for `fut`.
     ///
-    /// The group is polled before `fut`, and `fut` whenever it was woken, not whenever a task
-    /// was. If the group fails, `fut` is dropped, and has not been polled since.
+    /// `fut` is polled when it was woken, not whenever a task was. It and the tasks take turns in
+    /// being polled first, so that neither starves the other, however busy it is. If the group
+    /// fails before `fut` is ready, `fut` is dropped; if it had failed already, `fut` is not
+    /// polled at all.
     ///
     /// # Examples
     ///
@@ -661,16 +948,10 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// As safe as `fut`: the group loses nothing when the future is dropped.
     pub async fn drive<Fut: Future>(&mut self, fut: Fut) -> Option<Fut::Output> {
-        self.terminated = false;
-        let driver = self.driver();
-        let future = pin!(Some(fut));
-        let mut driven = Driven::new(Companion::new(future, driver.latch()));
-        poll_fn(|cx| {
-            driven.renew();
-            driver.poll_with(cx, Aim::DRIVE, &mut driven)
-        })
-        .await;
-        driven.take()
+        let future = pin!(fut);
+        let mut driven = Driven::new(future, self.driver().share().clone());
+        poll_fn(|cx| self.poll(cx, Aim::Drive, &mut driven)).await;
+        driven.output
     }
 
     /// The next outcome, in the order in which tasks end; `None` when nothing is running or
@@ -678,7 +959,11 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// With this, errors are just outcomes: they drop nobody and cancel nothing, and you decide
     /// what to do. What was kept before comes first. If a fail-fast group had failed, it can be
-    /// used again when its failure has been given; a graceful group is closed for good at `None`.
+    /// used again when its failure has been given.
+    ///
+    /// A group that is found empty takes more tasks, and keeps its background tasks. Only a graceful
+    /// group whose context was cancelled is [closed](Group::is_closed) at `None`. While there is a
+    /// [`KeepOpen`](Group::keep_open), an empty group has no `None` to give: this waits.
     ///
     /// # Examples
     ///
@@ -703,13 +988,45 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Nothing is lost when the future is dropped: an outcome is given or still to come.
     pub async fn next(&mut self) -> Option<Result<T, E>> {
+        let outcome = self.next_indexed().await;
+        outcome.map(|(_, outcome)| outcome)
+    }
+
+    /// The next outcome with the index of its task, like [`next`](Group::next): `join_next_with_id`
+    /// of tokio's `JoinSet`.
+    ///
+    /// The index is the number of the spawn, and what a handle's
+    /// [`index`](crate::AbortHandle::index) says. Of kept values of size zero, of which nothing is
+    /// kept but the indices, the lowest comes first.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let hosts = ["example.org", "example.net"];
+    /// let mut group = ErrGroup::new();
+    /// for host in hosts {
+    ///     group.spawn(async move { if host.ends_with("org") { Ok(()) } else { Err("no route") } });
+    /// }
+    /// while let Some((index, outcome)) = group.next_indexed().await {
+    ///     println!("{}: {outcome:?}", hosts[index]);
+    /// }
+    /// # });
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped: an outcome is given or still to come.
+    pub async fn next_indexed(&mut self) -> Option<(usize, Result<T, E>)> {
         poll_fn(|cx| self.poll_next(cx)).await
     }
 
     /// The outcomes as a stream, in the order in which tasks end; like [`next`](Group::next).
     ///
     /// Nothing is driven while you do not poll the stream: a slow `for_each` on it stops the
-    /// tasks meanwhile.
+    /// tasks meanwhile. And it borrows the group: to spawn between two outcomes, use `next`.
     ///
     /// # Cancel safety
     ///
@@ -733,45 +1050,21 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
         Results { group: self }
     }
 
-    /// For what is polled beside the tasks.
-    pub(crate) fn latch(&mut self) -> Arc<Latch> {
-        self.driver().latch()
-    }
-
-    /// Drives the group with the body of a scope to the end of both.
-    pub(crate) fn poll_scope<R, Fut>(
-        &mut self,
-        cx: &mut Context<'_>,
-        body: &mut Body<'_, R, Fut>,
-    ) -> Poll<Result<R, E>>
-    where
-        Fut: Future<Output = Result<R, E>>,
-    {
-        let driver = self.driver();
-        let aim = if body.is_body() {
-            Aim::SCOPE
-        } else {
-            Aim::END_OF_SCOPE
-        };
-        body.renew();
-        ready!(driver.poll_with(cx, aim, body));
-        // If a task has failed, it goes as its siblings went.
-        body.cut();
-        driver.take_result()?;
-        let value = body.take();
-        Poll::Ready(Ok(value.expect("a body that did not fail has a value")))
-    }
-
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<T, E>>> {
+    /// Drives the group.
+    fn poll(&mut self, cx: &mut Context<'_>, aim: Aim, beside: &mut impl Companion) -> Poll<End> {
         self.terminated = false;
-        let outcome = ready!(self.driver().poll_next(cx));
-        self.terminated = outcome.is_none();
-        Poll::Ready(outcome)
+        self.driver().poll(cx, aim, beside)
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, Result<T, E>)>> {
+        let end = ready!(self.poll(cx, Aim::Next, &mut Alone));
+        self.terminated = end == End::Done;
+        Poll::Ready(self.driver().pop())
     }
 }
 
 /// Finishing. Each of these consumes the group; to await it as a future is the other way.
-impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
+impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Waits for all tasks, and gives their values in spawn order.
     ///
     /// # Errors
@@ -796,7 +1089,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Dropping the future drops the group with all its tasks.
     pub async fn collect(mut self) -> Result<Vec<T>, E> {
-        let mut kept = self.finish(Aim::COLLECT).await;
+        let mut kept = self.finish(Aim::Collect).await;
         match kept.pop_error() {
             Some(failure) => Err(failure),
             None => Ok(kept.into_values()),
@@ -828,7 +1121,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Dropping the future drops the group with all its tasks.
     pub async fn wait_all(mut self) -> Result<Vec<T>, Errors<E>> {
-        self.finish(Aim::ALL).await.into_all()
+        self.finish(Aim::All).await.into_all()
     }
 
     /// Runs everything to its end, and gives every outcome in spawn order.
@@ -852,10 +1145,15 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Dropping the future drops the group with all its tasks.
     pub async fn settle(mut self) -> Vec<Result<T, E>> {
-        self.finish(Aim::ALL).await.into_results()
+        self.finish(Aim::All).await.into_results()
     }
 
     /// Gives the first success, and drops the rest.
+    ///
+    /// The losers are dropped without being told, also in a graceful group: they are not polled any
+    /// more to see that its context is cancelled. A
+    /// [recipe](crate::recipes#the-first-answer-wins-and-the-losers-say-goodbye) lets them say
+    /// goodbye.
     ///
     /// # Errors
     ///
@@ -879,7 +1177,7 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
     ///
     /// Dropping the future drops the group with all its tasks.
     pub async fn first_ok(mut self) -> Result<T, Errors<E>> {
-        let mut kept = self.finish(Aim::FIRST_OK).await;
+        let mut kept = self.finish(Aim::FirstOk).await;
         match kept.pop_value() {
             Some(value) => Ok(value),
             None => Err(kept.take_errors()),
@@ -888,46 +1186,43 @@ impl<'env, T, E, K: Kind> Group<'env, T, E, K> {
 
     /// Drives the group to its end, and gives what was kept.
     async fn finish(&mut self, aim: Aim) -> Outcomes<T, E> {
-        let driver = self.driver();
-        poll_fn(|cx| driver.poll(cx, aim)).await;
-        mem::take(&mut driver.kept)
+        poll_fn(|cx| self.poll(cx, aim, &mut Alone)).await;
+        self.driver().take_kept()
     }
 }
 
 /// Waits for all tasks. Values are dropped.
 ///
 /// Gives the first error in time. What that does to the siblings is up to how the group was made.
-/// A fail-fast or keep-going group that is awaited through `&mut` is empty afterwards, and can be
-/// used again; a graceful one is closed.
+/// A group that is awaited through `&mut` is empty afterwards, but for its background tasks, and can
+/// be used again; a graceful one only as long as its context is not cancelled.
 ///
 /// # Cancel safety
 ///
 /// Nothing is lost when it is awaited through `&mut` and that is dropped. Dropping the group drops
 /// its tasks.
-impl<T, E, K: Kind> Future for Group<'_, T, E, K> {
+impl<T, E, K: Flavor> Future for Group<'_, T, E, K> {
     type Output = Result<(), E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.terminated = false;
-        let driver = self.driver();
-        ready!(driver.poll(cx, Aim::AWAIT));
-        let result = driver.take_result();
+        ready!((*self).poll(cx, Aim::Await, &mut Alone));
+        let result = self.driver().take_result();
         self.terminated = true;
         Poll::Ready(result)
     }
 }
 
 /// Nothing is pinned in a group: its tasks are boxed.
-impl<T, E, K: Kind> Unpin for Group<'_, T, E, K> {}
+impl<T, E, K: Flavor> Unpin for Group<'_, T, E, K> {}
 
-/// Terminated once it has returned, until something is spawned.
-impl<T, E, K: Kind> FusedFuture for Group<'_, T, E, K> {
+/// Terminated once it has returned, until something is spawned or it is kept open.
+impl<T, E, K: Flavor> FusedFuture for Group<'_, T, E, K> {
     fn is_terminated(&self) -> bool {
-        self.terminated && self.is_empty()
+        self.terminated && self.is_empty() && self.look(|hub| hub.shared.open()).unwrap_or(0) == 0
     }
 }
 
-impl<T, E, K: Kind> Default for Group<'_, T, E, K> {
+impl<T, E, K: Flavor> Default for Group<'_, T, E, K> {
     fn default() -> Self {
         Self::new()
     }
@@ -936,7 +1231,7 @@ impl<T, E, K: Kind> Default for Group<'_, T, E, K> {
 /// Spawns every future.
 impl<'env, T, E, K, Fut> Extend<Fut> for Group<'env, T, E, K>
 where
-    K: Accepts<'env, trace::Task<Fut>>,
+    K: Accepts<'env, Fut>,
     Fut: Future<Output = Result<T, E>>,
 {
     fn extend<I: IntoIterator<Item = Fut>>(&mut self, futures: I) {
@@ -958,7 +1253,7 @@ where
 /// ```
 impl<'env, T, E, K, Fut> FromIterator<Fut> for Group<'env, T, E, K>
 where
-    K: Accepts<'env, trace::Task<Fut>>,
+    K: Accepts<'env, Fut>,
     Fut: Future<Output = Result<T, E>>,
 {
     fn from_iter<I: IntoIterator<Item = Fut>>(futures: I) -> Self {
@@ -969,26 +1264,35 @@ where
 }
 
 /// Lists the unfinished tasks: index, name, and whether it is running or queued.
-impl<T, E, K: Kind> fmt::Debug for Group<'_, T, E, K> {
+impl<T, E, K: Flavor> fmt::Debug for Group<'_, T, E, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It never waits: if another thread is at the same group just now, a part is left out.
-        let names = self.inbox.tally().names().unwrap_or_default();
-        let mut tasks = Vec::new();
-        self.driver.try_with(|driver| {
-            tasks.extend(driver.running().into_iter().map(|index| (index, "running")));
-            tasks.extend(driver.queued().map(|index| (index, "queued")));
-        });
-        let unseen = self.inbox.unseen().unwrap_or_default();
-        tasks.extend(unseen.into_iter().map(|index| (index, "queued")));
+        let (hub, running, queued) = self
+            .driver
+            .try_with(|driver| {
+                let (running, queued) = driver.indices();
+                (driver.hub().cloned(), running, queued)
+            })
+            .unwrap_or_default();
+        let names = hub
+            .as_ref()
+            .map(|hub| hub.shared.names())
+            .unwrap_or_default();
+        let running = running.into_iter().map(|index| (index, "running"));
+        let queued = queued.into_iter().map(|index| (index, "queued"));
+        let mut tasks: Vec<_> = running.chain(queued).collect();
         tasks.sort_unstable();
         let tasks = tasks.into_iter().map(|(index, state)| Listed {
             index,
             name: names.get(&index).map(|name| &**name),
             state,
         });
-        f.debug_struct("Group")
-            .field("tasks", &tasks.collect::<Vec<_>>())
-            .finish_non_exhaustive()
+        let mut group = f.debug_struct("Group");
+        group.field("tasks", &tasks.collect::<Vec<_>>());
+        if let Some(open) = hub.map(|hub| hub.shared.open()).filter(|&open| open > 0) {
+            group.field("kept_open", &open);
+        }
+        group.finish_non_exhaustive()
     }
 }
 
@@ -1010,7 +1314,7 @@ impl fmt::Debug for Listed<'_> {
 }
 
 /// Drops every task, also those that hold a spawner to the group.
-impl<T, E, K: Kind> Drop for Group<'_, T, E, K> {
+impl<T, E, K: Flavor> Drop for Group<'_, T, E, K> {
     fn drop(&mut self) {
         self.driver().close();
     }
@@ -1038,26 +1342,27 @@ impl<T, E, K: Kind> Drop for Group<'_, T, E, K> {
 /// # });
 /// ```
 #[must_use = "streams do nothing unless polled"]
-pub struct Results<'a, 'env, T, E, K: Kind = Sending> {
+pub struct Results<'a, 'env, T, E, K: Flavor = Sending> {
     group: &'a mut Group<'env, T, E, K>,
 }
 
-impl<T, E, K: Kind> Stream for Results<'_, '_, T, E, K> {
+impl<T, E, K: Flavor> Stream for Results<'_, '_, T, E, K> {
     type Item = Result<T, E>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.group.poll_next(cx)
+        let outcome = ready!(self.group.poll_next(cx));
+        Poll::Ready(outcome.map(|(_, outcome)| outcome))
     }
 }
 
-/// Terminated once it has returned `None`, until something is spawned.
-impl<T, E, K: Kind> FusedStream for Results<'_, '_, T, E, K> {
+/// Terminated once it has returned `None`, until something is spawned or the group is kept open.
+impl<T, E, K: Flavor> FusedStream for Results<'_, '_, T, E, K> {
     fn is_terminated(&self) -> bool {
         self.group.is_terminated()
     }
 }
 
-impl<T, E, K: Kind> fmt::Debug for Results<'_, '_, T, E, K> {
+impl<T, E, K: Flavor> fmt::Debug for Results<'_, '_, T, E, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Results").field(&self.group).finish()
     }

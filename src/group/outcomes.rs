@@ -6,7 +6,7 @@ use core::mem;
 use core::ops::Range;
 
 use crate::error::Errors;
-use crate::util::panic::Sequence;
+use crate::util::panic::sequence;
 
 /// Kept values and errors, in the order in which they came.
 pub(crate) struct Outcomes<T, E> {
@@ -67,10 +67,17 @@ impl<T, E> Outcomes<T, E> {
     }
 
     /// The outcome that came first.
-    pub(crate) fn pop(&mut self) -> Option<Result<T, E>> {
+    pub(crate) fn pop(&mut self) -> Option<(usize, Result<T, E>)> {
         match self.errors.front() {
-            Some(kept) if kept.rank <= self.taken => self.pop_error().map(Err),
-            _ => self.pop_value().map(Ok),
+            Some(kept) if kept.rank <= self.taken => {
+                let Kept { index, error, .. } = self.errors.pop_front()?;
+                Some((index, Err(error)))
+            }
+            _ => {
+                let value = self.values.pop_front()?;
+                self.taken += 1;
+                Some((self.indices.pop()?, Ok(value)))
+            }
         }
     }
 
@@ -90,10 +97,10 @@ impl<T, E> Outcomes<T, E> {
         self.taken += self.values.len();
         self.indices = Indices::new::<T>();
         let later = self.errors.split_off(self.errors.len().min(1));
-        let mut sequence = Sequence::default();
-        sequence.drop_each(mem::take(&mut self.values));
-        sequence.drop_each(later);
-        sequence.finish();
+        sequence(|steps| {
+            steps.drop_each(mem::take(&mut self.values));
+            steps.drop_each(later);
+        });
     }
 
     /// The values in spawn order.
@@ -146,10 +153,12 @@ impl<T, E> Outcomes<T, E> {
 /// One after the other, whatever their destructors do.
 impl<T, E> Drop for Outcomes<T, E> {
     fn drop(&mut self) {
-        let mut sequence = Sequence::default();
-        sequence.drop_each(mem::take(&mut self.values));
-        sequence.drop_each(mem::take(&mut self.errors));
-        sequence.finish();
+        if !self.is_empty() {
+            sequence(|steps| {
+                steps.drop_each(mem::take(&mut self.values));
+                steps.drop_each(mem::take(&mut self.errors));
+            });
+        }
     }
 }
 
@@ -178,11 +187,10 @@ impl Indices {
         }
     }
 
-    fn pop(&mut self) {
+    /// Takes out the one that came first; of values of size zero the lowest.
+    fn pop(&mut self) -> Option<usize> {
         match self {
-            Indices::Each(indices) => {
-                indices.pop_front();
-            }
+            Indices::Each(indices) => indices.pop_front(),
             Indices::Merged(runs) => runs.remove_first(),
         }
     }
@@ -217,11 +225,11 @@ impl Runs {
         }
     }
 
-    fn remove_first(&mut self) {
+    fn remove_first(&mut self) -> Option<usize> {
         self.put_back();
-        if let Some((start, end)) = self.others.pop_first() {
-            self.last = start + 1..end;
-        }
+        let (start, end) = self.others.pop_first()?;
+        self.last = start + 1..end;
+        Some(start)
     }
 
     fn put_back(&mut self) {
@@ -250,7 +258,7 @@ mod tests {
         }
         runs.put_back();
         assert_eq!(runs.others, BTreeMap::from([(0, 3), (5, 7), (8, 10)]));
-        runs.remove_first();
+        assert_eq!(runs.remove_first(), Some(0));
         assert_eq!(runs.indices().collect::<Vec<_>>(), [1, 2, 5, 6, 8, 9]);
     }
 
@@ -260,10 +268,10 @@ mod tests {
         outcomes.push_value(2, 'c');
         outcomes.push_error(0, "a");
         outcomes.push_value(1, 'b');
-        assert_eq!(outcomes.pop(), Some(Ok('c')));
+        assert_eq!(outcomes.pop(), Some((2, Ok('c'))));
         outcomes.push_error(3, "d");
         let rest: Vec<_> = core::iter::from_fn(|| outcomes.pop()).collect();
-        assert_eq!(rest, vec![Err("a"), Ok('b'), Err("d")]);
+        assert_eq!(rest, vec![(0, Err("a")), (1, Ok('b')), (3, Err("d"))]);
     }
 
     #[test]

@@ -1,25 +1,31 @@
 //! Scopes: a body that spawns tasks, and ends when all of them have ended.
 
 use core::future::{Future, poll_fn};
-use core::pin::pin;
 
 use crate::context::CancelContext;
-use crate::engine::beside::{Body, Companion};
+use crate::engine::beside::Alone;
 use crate::error::Cancelled;
-use crate::group::Group;
-use crate::group::flavor::{Accepts, Kind, Local, Sending};
-use crate::group::graceful::Lazy;
+use crate::group::aim::Aim;
+use crate::group::flavor::{Accepts, Flavor, make};
+use crate::group::shared::BODY;
 use crate::group::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
+use crate::group::special::Body;
+use crate::group::{ErrGroup, Group, LocalErrGroup};
 
 /// Runs a body that may spawn tasks, and ends when the body and all tasks have ended.
 ///
 /// The body is polled as one of the tasks, so whatever it awaits, no task stands still meanwhile.
 /// It does not count for a limit that it sets with [`set_limit`](Spawner::set_limit). Tasks may
 /// borrow what the scope may borrow, from outside of it; they may not borrow from the body, which
-/// may end before them.
+/// may end before them. So a scope inside of another one mostly
+/// [needs `async move`](crate#things-that-bite).
 ///
 /// The scope fails as a fail-fast group does: the first error, of the body or of a task, drops
-/// everything else.
+/// everything else. To end it early and well, the body calls
+/// [`abort_all`](Spawner::abort_all) and returns a value.
+///
+/// This is the nursery of trio. For a scope with a limit, or one that
+/// [keeps going](Group::keep_going), see [`Group::scope`].
 ///
 /// Equivalent to: `async fn scope(body) -> Result<R, E>`
 ///
@@ -72,7 +78,7 @@ where
     R: Send + 'env,
     E: Send + 'env,
 {
-    run::<_, _, Sending, _>(Group::new(), body)
+    ErrGroup::new().scope(body)
 }
 
 /// Like [`scope`], for a body and tasks that are not `Send`.
@@ -118,7 +124,7 @@ where
     R: 'env,
     E: 'env,
 {
-    run::<_, _, Local, _>(Group::new(), body)
+    LocalErrGroup::new().scope(body)
 }
 
 /// Like [`scope`], but graceful: an error cancels a context, and the rest may come to an end.
@@ -175,7 +181,8 @@ where
     R: Send + 'env,
     E: From<Cancelled> + Send + 'env,
 {
-    run_in::<_, _, Sending, _, _, _, _>(parent, grace, body)
+    let (context, group) = ErrGroup::with_grace(parent, grace);
+    group.scope(|spawner| body(spawner, context))
 }
 
 /// Like [`scope_in`], for a body and tasks that are not `Send`.
@@ -224,35 +231,89 @@ where
     R: 'env,
     E: From<Cancelled> + 'env,
 {
-    run_in::<_, _, Local, _, _, _, _>(parent, grace, body)
+    let (context, group) = LocalErrGroup::with_grace(parent, grace);
+    group.scope(|spawner| body(spawner, context))
 }
 
-fn run_in<'env, R, E, K, G, S, B, Fut>(
-    parent: &CancelContext,
-    grace: G,
-    body: B,
-) -> impl Future<Output = Result<R, E>> + use<'env, R, E, K, G, S, B, Fut>
-where
-    K: Kind + Accepts<'env, Lazy<G, S>>,
-    G: FnOnce() -> S + 'env,
-    S: Future + 'env,
-    B: FnOnce(Spawner<'env, (), E, K>, CancelContext) -> Fut,
-    Fut: Future<Output = Result<R, E>>,
-    E: From<Cancelled> + 'env,
-{
-    let (context, group) = Group::with_grace(parent, grace);
-    run(group, |spawner| body(spawner, context))
+impl<'env, E, K: Flavor> Group<'env, (), E, K> {
+    /// Runs a body that may spawn tasks into this group, and ends when the body and all tasks have
+    /// ended: a [scope](crate::scope()) with the limit, the grace, `catch_panics` and `keep_going`
+    /// of the group.
+    ///
+    /// Equivalent to: `async fn scope(self, body) -> Result<R, E>`
+    ///
+    /// The body is one of the tasks: it is polled when it was woken, and may await whatever it
+    /// likes. It has no index, does not count towards the limit, and [`abort_all`](Spawner::abort_all)
+    /// spares it. What was spawned into the group before belongs to the scope, too.
+    ///
+    /// # Errors
+    ///
+    /// The first error in time, of the body or of a task. If the group has failed already, that
+    /// failure, and the body is not run. If the group is closed, the body runs, and what it spawns
+    /// is refused.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the body or of a task goes on out of the poll, unless the group
+    /// [catches panics](Group::catch_panics). Polling it after that, or after it has completed,
+    /// panics, too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the body and all tasks.
+    ///
+    /// # Examples
+    ///
+    /// At most 8 at once:
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let sum = ErrGroup::<(), ()>::new().limit(8).scope(async |s| {
+    ///     let mut handles = Vec::new();
+    ///     for number in 0..100 {
+    ///         handles.push(s.spawn_with_handle(async move { Ok(number) }));
+    ///     }
+    ///     let mut sum = 0;
+    ///     for handle in handles {
+    ///         sum += handle.await.map_err(|_| ())?;
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// assert_eq!(sum.await, Ok(4950));
+    /// # });
+    /// ```
+    pub fn scope<R, B, Fut>(
+        self,
+        body: B,
+    ) -> impl Future<Output = Result<R, E>> + use<'env, R, E, K, B, Fut>
+    where
+        B: FnOnce(Spawner<'env, (), E, K>) -> Fut,
+        Fut: Future<Output = Result<R, E>>,
+        K: Accepts<'env, Fut, R>,
+    {
+        run(self, body)
+    }
 }
 
-async fn run<'env, R, E, K, Fut>(
-    mut group: Group<'env, (), E, K>,
-    body: impl FnOnce(Spawner<'env, (), E, K>) -> Fut,
-) -> Result<R, E>
+async fn run<'env, R, E, K, B, Fut>(mut group: Group<'env, (), E, K>, body: B) -> Result<R, E>
 where
-    K: Kind,
+    K: Accepts<'env, Fut, R>,
+    B: FnOnce(Spawner<'env, (), E, K>) -> Fut,
     Fut: Future<Output = Result<R, E>>,
 {
-    let companion = pin!(Some(body(group.spawner())));
-    let mut body = Body::new(Companion::new(companion, group.latch()));
-    poll_fn(|cx| group.poll_scope(cx, &mut body)).await
+    let mut place = None;
+    if !group.driver().owes_failure() {
+        let future = body(group.spawner());
+        let driver = group.driver();
+        let hub = driver.share().clone();
+        let (value, body) = Body::new(&hub);
+        driver.set_body(make::<K, _, _>((future, body), BODY, &hub));
+        place = Some(value);
+    }
+    poll_fn(|cx| group.poll(cx, Aim::Scope, &mut Alone)).await;
+    group.driver().take_result()?;
+    let value = place.and_then(|place| place.with(Option::take));
+    Ok(value.expect("a body that did not fail has a value"))
 }

@@ -1,16 +1,16 @@
 //! Spawning into a group from anywhere, its own tasks included.
 
 use alloc::borrow::Cow;
-use alloc::boxed::Box;
 use core::fmt;
 use core::future::{Future, poll_fn};
 
 use crate::error::{StartError, TrySpawnError};
-use crate::group::flavor::{Accepts, Kind, Local, Sending};
-use crate::group::handle::{Extra, Handled, Noted, Start, Started, Starting, TaskHandle};
-use crate::group::inbox::{Gate, Inbox, Lane, Refused};
-use crate::group::tally::Note;
-use crate::group::trace;
+use crate::group::flavor::{Accepts, Flavor, Local, Sending, make};
+use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
+use crate::group::mail::{Mail, closed, closed_or_full};
+use crate::group::queue::Lane;
+use crate::group::shared::{Gate, Hub};
+use crate::group::task::{Noted, Plain, What};
 use crate::util::sync::Arc;
 
 /// Spawns tasks into the [`ErrGroup`](crate::ErrGroup) it came from.
@@ -54,8 +54,9 @@ pub type LocalErrSpawner<'env, T, E> = Spawner<'env, T, E, Local>;
 /// thread, from a task of the group itself.
 ///
 /// Made by [`Group::spawner`](crate::Group::spawner), and cheap to clone. A spawner does not
-/// keep its group alive: the group is done when nothing is running or queued, and what is spawned
-/// after that is dropped.
+/// keep its group alive: a group that is awaited by value is done when nothing is running or queued,
+/// and what is spawned after that is dropped. If more will come, take a
+/// [`KeepOpen`](Spawner::keep_open).
 ///
 /// The two flavours have aliases: [`ErrSpawner`], which is `Send` and `Sync`, and
 /// [`LocalErrSpawner`].
@@ -94,14 +95,19 @@ pub type LocalErrSpawner<'env, T, E> = Spawner<'env, T, E, Local>;
 /// assert_eq!(count.into_inner(), 4);
 /// # });
 /// ```
-pub struct Spawner<'env, T, E, K: Kind> {
-    inbox: Arc<Inbox<K::Task<'env, Result<T, E>>>>,
+pub struct Spawner<'env, T, E, K: Flavor> {
+    mail: Arc<GroupMail<'env, T, E, K>>,
 }
 
-impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
-    pub(crate) fn new(inbox: Arc<Inbox<K::Task<'env, Result<T, E>>>>) -> Self {
-        inbox.share();
-        Spawner { inbox }
+pub(crate) type GroupMail<'env, T, E, K> = Mail<<K as Flavor>::Task<'env, Option<Result<T, E>>>>;
+
+impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
+    pub(crate) fn new(mail: Arc<GroupMail<'env, T, E, K>>) -> Self {
+        Spawner { mail }
+    }
+
+    fn hub(&self) -> &Arc<Hub> {
+        &self.mail.hub
     }
 
     /// Spawns a task.
@@ -109,6 +115,9 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// Like [`Group::spawn`](crate::Group::spawn): it never waits, and beyond the limit the task
     /// is queued. If the group has failed or is over, the future is dropped; use
     /// [`try_spawn`](Spawner::try_spawn) to get it back.
+    ///
+    /// The tasks of an [`ErrSpawner`] are `Send + 'env`, those of a [`LocalErrSpawner`] only
+    /// `'env`.
     ///
     /// # Examples
     ///
@@ -128,11 +137,12 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     pub fn spawn<Fut>(&self, fut: Fut)
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, trace::Task<Fut>>,
+        K: Accepts<'env, Fut>,
     {
-        let task = Box::new(trace::task(fut, self.inbox.group(), self.inbox.tally()));
-        let refused = self.inbox.push(task, erase::<K, _>, Lane::Regular);
-        drop(refused);
+        drop(
+            self.mail
+                .push((fut, Plain), Lane::Regular, closed, make::<K, _, _>),
+        );
     }
 
     /// Spawns a task if there is room for it.
@@ -159,11 +169,12 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     pub fn try_spawn<Fut>(&self, fut: Fut) -> Result<(), TrySpawnError<Fut>>
     where
         Fut: Future<Output = Result<T, E>>,
-        K: Accepts<'env, trace::Task<Fut>>,
+        K: Accepts<'env, Fut>,
     {
-        try_spawn_with(&self.inbox, fut, |task| {
-            self.inbox.try_push(task, erase::<K, _>)
-        })
+        let push = self
+            .mail
+            .push((fut, Plain), Lane::Regular, closed_or_full, make::<K, _, _>);
+        push.map_err(|((fut, _), refused)| refused.error(fut))
     }
 
     /// Waits until there is room for a task: until [`len`](Spawner::len) is below the limit. False
@@ -174,9 +185,14 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// around [`try_spawn`](Spawner::try_spawn), or [`spawn`](Spawner::spawn) and accept that a
     /// few tasks more are queued.
     ///
-    /// It is meant for other tasks of the program. A task of the group that waits here may hold
-    /// the very slot it waits for: with a limit of 1 it would wait for ever. Inside a task just
-    /// [`spawn`](Spawner::spawn), which never waits.
+    /// N producers that wait together cost in the order of N² polls, because each time all are
+    /// woken and one gets the room. One producer that spawns for all costs N.
+    ///
+    /// # Deadlock
+    ///
+    /// It is meant for the body of a [scope](crate::scope()) and for other tasks of the program. A
+    /// task of the group that waits here may hold the very slot it waits for: with a limit of 1 it
+    /// would wait for ever. Inside a task just [`spawn`](Spawner::spawn), which never waits.
     ///
     /// # Examples
     ///
@@ -206,7 +222,109 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     ///
     /// Nothing is reserved, so nothing is lost when the future is dropped.
     pub async fn ready(&self) -> bool {
-        self.inbox.ready().await
+        self.mail.ready().await
+    }
+
+    /// Spawns a task with a name, which `Debug` of the group shows.
+    ///
+    /// Otherwise it is like [`spawn`](Spawner::spawn). With the feature `tracing` the task's span
+    /// has the name, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let group = ErrGroup::<u32, ()>::new();
+    /// group.spawner().spawn_named("reader", async { Ok(1) });
+    /// assert_eq!(format!("{group:?}"), r#"Group { tasks: [0 "reader": queued], .. }"#);
+    /// ```
+    pub fn spawn_named<Fut>(&self, name: impl Into<Cow<'static, str>>, fut: Fut)
+    where
+        Fut: Future<Output = Result<T, E>>,
+        K: Accepts<'env, Fut>,
+    {
+        let noted = Noted::new(self.hub(), What::Name(name.into()));
+        drop(
+            self.mail
+                .push((fut, noted), Lane::Regular, closed, make::<K, _, _>),
+        );
+    }
+
+    /// Spawns a task that can be aborted, alone.
+    ///
+    /// The handle is the one that tokio's `JoinSet::spawn` gives. If the group has failed or is
+    /// over, the future is dropped, and the handle says that it is finished.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let group = ErrGroup::<u32, ()>::new();
+    /// let handle = group.spawner().spawn_abortable(pending());
+    /// handle.abort();
+    /// assert_eq!(group.collect().await, Ok(vec![]));
+    /// # });
+    /// ```
+    pub fn spawn_abortable<Fut>(&self, fut: Fut) -> AbortHandle
+    where
+        Fut: Future<Output = Result<T, E>>,
+        K: Accepts<'env, Fut>,
+    {
+        let (handle, abortable) = AbortHandle::new(self.hub());
+        drop(
+            self.mail
+                .push((fut, abortable), Lane::Regular, closed, make::<K, _, _>),
+        );
+        handle
+    }
+
+    /// Drops all tasks that were spawned before this call, running and queued, at the group's next
+    /// poll. They have no outcome.
+    ///
+    /// The body of a scope is spared: with this a body ends its scope early, and well. It costs
+    /// O(tasks), in that poll.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::scope;
+    /// use futures::future::pending;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let answer = scope(async |s| {
+    ///     s.spawn(pending());
+    ///     s.abort_all(); // The scope need not wait for it.
+    ///     Ok::<_, ()>(42)
+    /// });
+    /// assert_eq!(answer.await, Ok(42));
+    /// # });
+    /// ```
+    pub fn abort_all(&self) {
+        self.hub().abort_all();
+    }
+
+    /// Keeps the group from being done while nothing runs in it.
+    ///
+    /// See [`Group::keep_open`](crate::Group::keep_open).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let group = ErrGroup::<(), ()>::new();
+    /// let open = group.spawner().keep_open();
+    /// std::thread::spawn(move || drop(open));
+    /// group.await.unwrap(); // Waits for the thread.
+    /// # });
+    /// ```
+    pub fn keep_open(&self) -> KeepOpen {
+        KeepOpen::new(self.hub().clone())
     }
 
     /// Changes how many tasks may run at once; see [`Group::limit`](crate::Group::limit).
@@ -227,7 +345,23 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// assert!(spawner.try_spawn(async { Ok(()) }).is_ok());
     /// ```
     pub fn set_limit(&self, n: usize) {
-        self.inbox.set_limit(n);
+        self.hub().shared.set_limit(n);
+        self.hub().wake();
+        self.mail.notice_room();
+    }
+
+    /// How many tasks may run at once; `usize::MAX` if there is no limit.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// let group = ErrGroup::<(), ()>::new().limit(8);
+    /// assert_eq!(group.spawner().current_limit(), 8);
+    /// ```
+    pub fn current_limit(&self) -> usize {
+        self.hub().shared.limit()
     }
 
     /// Whether the group takes no tasks: it has failed, or is over, or is just dropping its tasks.
@@ -244,7 +378,7 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// assert!(spawner.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
-        self.inbox.gate() != Gate::Open
+        self.hub().shared.gate() != Gate::Open
     }
 
     /// How many tasks have been started and are not finished.
@@ -263,7 +397,7 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// assert_eq!(spawner.running(), 0); // Nobody has polled the group.
     /// ```
     pub fn running(&self) -> usize {
-        self.inbox.running()
+        self.hub().running()
     }
 
     /// How many tasks wait to be started.
@@ -279,7 +413,7 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// assert_eq!(spawner.queued(), 1);
     /// ```
     pub fn queued(&self) -> usize {
-        self.inbox.queued()
+        self.hub().queued()
     }
 
     /// How many tasks are running or queued.
@@ -295,7 +429,7 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     /// assert_eq!(spawner.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.inbox.len()
+        self.hub().shared.len()
     }
 
     /// Whether nothing is running or queued.
@@ -315,8 +449,8 @@ impl<'env, T, E, K: Kind> Spawner<'env, T, E, K> {
     }
 }
 
-/// More than plain tasks, for groups whose tasks have no values, as those of scopes.
-impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
+/// For groups whose tasks have no values, as those of scopes.
+impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
     /// Spawns a task whose value goes to a handle.
     ///
     /// The task's error goes to the group, as that of any task. If the group has failed or is
@@ -338,39 +472,24 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
     pub fn spawn_with_handle<U, Fut>(&self, fut: Fut) -> TaskHandle<U>
     where
         Fut: Future<Output = Result<U, E>>,
-        K: Accepts<'env, trace::Task<Handled<Fut, U>>>,
+        K: Accepts<'env, Fut, U>,
     {
-        let (handle, task) = Handled::new(fut, self.inbox.tally());
-        self.spawn_extra(task, Lane::Regular);
+        let (handle, handled) = TaskHandle::new(self.hub());
+        drop(
+            self.mail
+                .push((fut, handled), Lane::Regular, closed, make::<K, _, _>),
+        );
         handle
-    }
-
-    /// Spawns a task with a name, which `Debug` of the group shows.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use errgroup::ErrGroup;
-    ///
-    /// let group = ErrGroup::<(), ()>::new();
-    /// group.spawner().spawn_named("reader", async { Ok(()) });
-    /// assert_eq!(format!("{group:?}"), r#"Group { tasks: [0 "reader": queued], .. }"#);
-    /// ```
-    pub fn spawn_named<Fut>(&self, name: impl Into<Cow<'static, str>>, fut: Fut)
-    where
-        Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, trace::Task<Noted<Fut>>>,
-    {
-        let note = Note::name(self.inbox.tally().clone(), name.into());
-        self.spawn_extra(Noted::new(fut, note), Lane::Regular);
     }
 
     /// Spawns a task in the background: it counts for nothing, neither for the limit nor for
     /// [`len`](Spawner::len), and the group is done without it.
     ///
-    /// When all other tasks have ended (and the body, in a scope), it is dropped; in a graceful
-    /// group, after the context was cancelled with
-    /// [`Finished`](crate::CancelKind::Finished). Its error fails the group as any other.
+    /// When all other tasks have ended (and the body, in a scope), it is dropped with the group; in
+    /// a graceful group, after the context was cancelled with
+    /// [`Finished`](crate::CancelKind::Finished). A group that is only driven through a reference,
+    /// as by [`next`](crate::Group::next), keeps it also while there is no other task. Its error
+    /// fails the group as any other.
     ///
     /// For what serves the others: a heartbeat, a cache, a progress bar.
     ///
@@ -399,10 +518,13 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
     pub fn spawn_background<Fut>(&self, fut: Fut)
     where
         Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, trace::Task<Noted<Fut>>>,
+        K: Accepts<'env, Fut>,
     {
-        let note = Note::background(self.inbox.tally().clone());
-        self.spawn_extra(Noted::new(fut, note), Lane::Express);
+        let noted = Noted::new(self.hub(), What::Background);
+        drop(
+            self.mail
+                .push((fut, noted), Lane::Express, closed, make::<K, _, _>),
+        );
     }
 
     /// Spawns a task, and waits until it says that it is up: until it calls
@@ -451,85 +573,32 @@ impl<'env, E, K: Kind> Spawner<'env, (), E, K> {
     where
         B: FnOnce(Started<U>) -> Fut,
         Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, trace::Task<Starting<Fut, U>>>,
+        K: Accepts<'env, Fut, U>,
     {
-        let start = Start::new(self.inbox.tally());
-        let task = Starting::new(body(start.started()), start.clone());
-        self.spawn_extra(task, Lane::Express);
-        let waiting = Waiting(start);
-        poll_fn(|cx| waiting.0.poll(cx)).await
-    }
-
-    fn spawn_extra<Fut>(&self, task: Fut, lane: Lane)
-    where
-        Fut: Future<Output = Result<(), E>> + Extra,
-        K: Accepts<'env, trace::Task<Fut>>,
-    {
-        let task = Box::new(trace::task(task, self.inbox.group(), self.inbox.tally()));
-        let erase = |mut task: Box<trace::Task<Fut>>, index| {
-            trace::inner(&mut task).enter(index);
-            erase::<K, _>(task, index)
+        let (started, until_up, starting) = Started::new(self.hub());
+        let fut = body(started);
+        let lane = match starting.is_up() {
+            true => Lane::Regular,
+            false => Lane::Express,
         };
-        let refused = self.inbox.push(task, erase, lane);
-        drop(refused);
+        drop(
+            self.mail
+                .push((fut, starting), lane, closed, make::<K, _, _>),
+        );
+        poll_fn(|cx| until_up.poll(cx)).await
     }
 }
 
-/// Waits for a task to be up. Dropped when it is, and when nobody wants to know any more.
-struct Waiting<U>(Arc<Start<U>>);
-
-impl<U> Drop for Waiting<U> {
-    fn drop(&mut self) {
-        self.0.abandon();
-    }
-}
-
-/// Makes a task of a boxed future.
-pub(crate) fn erase<'env, K, Fut>(
-    mut task: Box<trace::Task<Fut>>,
-    index: usize,
-) -> K::Task<'env, <trace::Task<Fut> as Future>::Output>
-where
-    trace::Task<Fut>: Future,
-    K: Accepts<'env, trace::Task<Fut>>,
-{
-    trace::enter(&mut task, index);
-    K::erase(task)
-}
-
-/// Boxes `fut`, and lets `push` put it into `inbox`, or take it out of the box again.
-pub(crate) fn try_spawn_with<Fut, F, P>(
-    inbox: &Inbox<F>,
-    fut: Fut,
-    push: P,
-) -> Result<(), TrySpawnError<Fut>>
-where
-    P: FnOnce(Box<trace::Task<Fut>>) -> Result<(), (Box<trace::Task<Fut>>, Refused)>,
-{
-    let refused = match inbox.refusal() {
-        // A full group is a common case, and costs no allocation.
-        Some(refused) => (fut, refused),
-        None => match push(Box::new(trace::task(fut, inbox.group(), inbox.tally()))) {
-            Ok(()) => return Ok(()),
-            Err((task, refused)) => (trace::into_inner(*task), refused),
-        },
-    };
-    Err(match refused {
-        (fut, Refused::Full) => TrySpawnError::full(fut),
-        (fut, Refused::Closed) => TrySpawnError::closed(fut),
-    })
-}
-
-impl<T, E, K: Kind> Clone for Spawner<'_, T, E, K> {
+impl<T, E, K: Flavor> Clone for Spawner<'_, T, E, K> {
     fn clone(&self) -> Self {
         Spawner {
-            inbox: self.inbox.clone(),
+            mail: self.mail.clone(),
         }
     }
 }
 
 /// Shows the counts.
-impl<T, E, K: Kind> fmt::Debug for Spawner<'_, T, E, K> {
+impl<T, E, K: Flavor> fmt::Debug for Spawner<'_, T, E, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spawner")
             .field("running", &self.running())

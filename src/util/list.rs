@@ -91,6 +91,7 @@ impl<T> List<T> {
     /// # Panics
     ///
     /// If there is no entry at `key`.
+    #[inline]
     pub(crate) fn remove(&mut self, key: Key) -> T {
         let free = self.free;
         let slot = self.slot_mut(key);

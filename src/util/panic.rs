@@ -1,29 +1,51 @@
 //! Running code of the user that may panic, so that one panic does not stop the rest.
 
+use core::mem;
 use core::task::Waker;
 
 use crate::util::sync::{Payload, catch, panicking, resume};
 
-/// Runs steps of which each may panic. The first panic goes on when all have run.
+/// Runs steps of which each may panic, and lets the first panic go on when all have run.
 ///
 /// With `std`: a panic in one step stops no other. If the thread was panicking already, it is
 /// swallowed, because a second one that leaves a destructor would abort the process. Without
 /// `std` nothing can be caught, and the first panic leaves at once.
-#[derive(Default)]
+pub(crate) fn sequence<R>(steps: impl FnOnce(&mut Sequence) -> R) -> R {
+    let mut sequence = Sequence { first: None };
+    let result = steps(&mut sequence);
+    match sequence.first {
+        None => result,
+        // Forgotten rather than dropped: a destructor that panics here would abort.
+        Some(payload) if panicking() => {
+            mem::forget(payload);
+            result
+        }
+        Some(payload) => resume(payload),
+    }
+}
+
+/// Runs steps of which each may panic, for what is on its way out with a result: that is not to be
+/// lost, so the panics end here.
+pub(crate) fn in_passing(steps: impl FnOnce(&mut Sequence)) {
+    let mut sequence = Sequence { first: None };
+    steps(&mut sequence);
+    if let Some(payload) = sequence.first {
+        discard(payload);
+    }
+}
+
+/// The steps that [`sequence`] runs.
 pub(crate) struct Sequence {
     first: Option<Payload>,
 }
 
 impl Sequence {
     pub(crate) fn run(&mut self, step: impl FnOnce()) {
-        let mut caught = catch(step).err();
-        // The destructor of a payload is code of the user, too, and its panic has a payload.
-        while let Some(payload) = caught {
-            if self.first.is_none() {
-                self.first = Some(payload);
-                return;
+        if let Err(payload) = catch(step) {
+            match self.first {
+                None => self.first = Some(payload),
+                Some(_) => discard(payload),
             }
-            caught = catch(|| drop(payload)).err();
         }
     }
 
@@ -36,32 +58,27 @@ impl Sequence {
             self.run(|| drop(item));
         }
     }
+}
 
-    /// Resumes the first panic, if there was one.
-    pub(crate) fn finish(mut self) {
-        if let Some(payload) = self.first.take() {
-            if panicking() {
-                // Forgotten rather than dropped: a destructor that panics here would abort.
-                core::mem::forget(payload);
-            } else {
-                resume(payload)
-            }
-        }
+/// Drops what a panic carried. The destructor of a payload is code of the user, too, and its panic
+/// has a payload.
+pub(crate) fn discard(payload: Payload) {
+    let mut next = Some(payload);
+    while let Some(payload) = next {
+        next = catch(|| drop(payload)).err();
     }
 }
 
 /// Drops `value`; if its destructor panics while the thread is panicking, the panic ends here.
 pub(crate) fn drop_quietly<T>(value: T) {
-    let mut sequence = Sequence::default();
-    sequence.run(|| drop(value));
-    sequence.finish();
+    sequence(|steps| steps.run(|| drop(value)));
 }
 
 /// Wakes every waker, whatever the others do.
 pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    let mut sequence = Sequence::default();
-    for waker in wakers {
-        sequence.run(|| waker.wake());
-    }
-    sequence.finish();
+    sequence(|steps| {
+        for waker in wakers {
+            steps.run(|| waker.wake());
+        }
+    });
 }

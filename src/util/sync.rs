@@ -1,9 +1,9 @@
 //! What differs between `std`, `no_std` and loom. No other file has such a switch.
 //!
-//! `--cfg errgroup_loom`, with `std` alone, puts the atomics and locks into the hands of loom, for
-//! `tests/loom.rs`. It is not `--cfg loom`, to which dependencies of ours react too. `Arc` and
-//! `Weak` stay alloc's: loom's make no wakers, and what they count decides nothing here but when
-//! memory is freed.
+//! `--cfg errgroup_loom`, with `std` alone, puts the atomics and locks into the hands of loom. The
+//! package in `models` sets it, whose tests are `cargo test --release -p errgroup-models`. It is
+//! not `--cfg loom`, to which dependencies of ours react too. `Arc` and `Weak` stay alloc's: loom's
+//! make no wakers, and what they count decides nothing here but when memory is freed.
 
 pub(crate) use alloc::sync::{Arc, Weak};
 
@@ -15,38 +15,176 @@ pub(crate) use core::sync::atomic;
 pub(crate) use loom::sync::atomic;
 
 #[cfg(errgroup_loom)]
-pub(crate) use self::model::AtomicWaker;
+pub(crate) use self::model::{Event, EventListener, FuturesUnordered, SLOTS};
 #[cfg(not(errgroup_loom))]
-pub(crate) use futures::task::AtomicWaker;
+pub(crate) use event_listener::{Event, EventListener};
+#[cfg(not(errgroup_loom))]
+pub(crate) use futures::stream::FuturesUnordered;
 
-/// What only loom needs.
+/// How many tasks a chunk has: one for each bit of a word.
+#[cfg(not(errgroup_loom))]
+pub(crate) const SLOTS: usize = usize::BITS as usize;
+
+/// What only loom needs: stand-ins for what is made of atomics that it would not see.
 #[cfg(errgroup_loom)]
 mod model {
-    use core::task::Waker;
+    use alloc::collections::{BTreeMap, VecDeque};
+    use alloc::task::Wake;
+    use core::future::Future;
+    use core::mem;
+    use core::pin::Pin;
+    use core::task::{Context, Poll, Waker};
 
-    use super::Lock;
+    use futures::stream::Stream;
 
-    /// Promises what that of futures does, whose steps loom would not see.
-    pub(crate) struct AtomicWaker(Lock<Option<Waker>>);
+    use super::{Arc, Lock};
 
-    impl AtomicWaker {
+    /// So few that three tasks make a second chunk.
+    pub(crate) const SLOTS: usize = 2;
+
+    /// Promises what that of event-listener does, and no more: whoever listens is notified, or sees
+    /// what was done before a notification that missed him; wakers are woken, cloned and dropped
+    /// while the list is locked; a listener that is dropped hands its notification on.
+    #[derive(Default)]
+    pub(crate) struct Event(Arc<Lock<Listeners>>);
+
+    #[derive(Default)]
+    struct Listeners {
+        next: usize,
+        /// In the order in which they came.
+        states: BTreeMap<usize, State>,
+    }
+
+    enum State {
+        Waiting(Option<Waker>),
+        Notified,
+    }
+
+    pub(crate) struct EventListener {
+        number: usize,
+        event: Arc<Lock<Listeners>>,
+    }
+
+    impl Event {
+        pub(crate) fn listen(&self) -> EventListener {
+            let number = self.0.with(|listeners| {
+                listeners.next += 1;
+                let state = State::Waiting(None);
+                listeners.states.insert(listeners.next, state);
+                listeners.next
+            });
+            EventListener {
+                number,
+                event: self.0.clone(),
+            }
+        }
+
+        pub(crate) fn notify(&self, count: usize) {
+            self.0.with(|listeners| listeners.notify(count));
+        }
+    }
+
+    impl Listeners {
+        fn notify(&mut self, count: usize) {
+            let is_waiting = |state: &&mut State| matches!(state, State::Waiting(_));
+            for state in self.states.values_mut().filter(is_waiting).take(count) {
+                if let State::Waiting(Some(waker)) = mem::replace(state, State::Notified) {
+                    waker.wake();
+                }
+            }
+        }
+    }
+
+    impl Future for EventListener {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+            self.event.with(|listeners| {
+                let state = listeners.states.get_mut(&self.number);
+                if let Some(State::Waiting(waker)) = state {
+                    *waker = Some(cx.waker().clone());
+                    return Poll::Pending;
+                }
+                listeners.states.remove(&self.number);
+                Poll::Ready(())
+            })
+        }
+    }
+
+    impl Drop for EventListener {
+        fn drop(&mut self) {
+            self.event.with(|listeners| {
+                if let Some(State::Notified) = listeners.states.remove(&self.number) {
+                    listeners.notify(1);
+                }
+            });
+        }
+    }
+
+    /// Promises what that of futures does: what was done before the wake of a future is seen by its
+    /// next poll, and a wake of one that is not in the queue wakes whoever polled the set last.
+    pub(crate) struct FuturesUnordered<F> {
+        next: usize,
+        futures: BTreeMap<usize, F>,
+        queue: Arc<Queue>,
+    }
+
+    #[derive(Default)]
+    struct Queue {
+        woken: Lock<VecDeque<usize>>,
+        parent: Lock<Option<Waker>>,
+    }
+
+    struct QueueWaker(usize, Arc<Queue>);
+
+    impl<F> FuturesUnordered<F> {
         pub(crate) fn new() -> Self {
-            AtomicWaker(Lock::new(None))
+            FuturesUnordered {
+                next: 0,
+                futures: BTreeMap::new(),
+                queue: Arc::default(),
+            }
         }
 
-        pub(crate) fn register(&self, waker: &Waker) {
-            let waker = waker.clone();
-            let old = self.0.with(|place| place.replace(waker));
-            drop(old);
+        pub(crate) fn push(&mut self, future: F) {
+            self.next += 1;
+            self.futures.insert(self.next, future);
+            self.queue.woken.with(|woken| woken.push_back(self.next));
         }
+    }
 
-        pub(crate) fn take(&self) -> Option<Waker> {
-            self.0.with(Option::take)
+    impl<F: Future + Unpin> Stream for FuturesUnordered<F> {
+        type Item = F::Output;
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
+            let parent = Some(cx.waker().clone());
+            drop(self.queue.parent.with(|place| mem::replace(place, parent)));
+            while let Some(number) = self.queue.woken.with(VecDeque::pop_front) {
+                let waker = Waker::from(Arc::new(QueueWaker(number, self.queue.clone())));
+                let Some(future) = self.futures.get_mut(&number) else {
+                    continue;
+                };
+                let poll = Pin::new(future).poll(&mut Context::from_waker(&waker));
+                if let Poll::Ready(output) = poll {
+                    self.futures.remove(&number);
+                    return Poll::Ready(Some(output));
+                }
+            }
+            Poll::Pending
         }
+    }
 
-        pub(crate) fn wake(&self) {
-            if let Some(waker) = self.take() {
-                waker.wake();
+    impl Wake for QueueWaker {
+        fn wake(self: Arc<Self>) {
+            let QueueWaker(number, queue) = &*self;
+            let is_new = queue.woken.with(|woken| {
+                let is_new = !woken.contains(number);
+                is_new.then(|| woken.push_back(*number)).is_some()
+            });
+            if is_new {
+                if let Some(parent) = queue.parent.with(Option::take) {
+                    parent.wake();
+                }
             }
         }
     }
@@ -81,8 +219,18 @@ impl<T: Default> Default for Lock<T> {
     }
 }
 
+impl<T> Default for SetOnce<T> {
+    fn default() -> Self {
+        SetOnce::new()
+    }
+}
+
 /// As with std's mutex. Only our own code runs while it is locked.
 impl<T> core::panic::RefUnwindSafe for Lock<T> {}
+
+/// It is set once, whole.
+impl<T: core::panic::RefUnwindSafe> core::panic::RefUnwindSafe for SetOnce<T> {}
+impl<T: core::panic::UnwindSafe> core::panic::UnwindSafe for SetOnce<T> {}
 
 /// Everything that stands on the standard library.
 ///

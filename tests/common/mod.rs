@@ -2,37 +2,110 @@
 #![allow(dead_code, unreachable_pub)]
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Wake, Waker};
 
-use errgroup::{CancelKind, Cancelled};
+use errgroup::{CancelContext, CancelKind, Cancelled};
 
-/// The task that polls a group: counts how often it is woken.
-pub struct Root {
-    count: Arc<Count>,
-    waker: Waker,
+/// A waker that counts how often it was woken.
+#[derive(Default)]
+pub struct Counter {
+    wakes: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Count(AtomicUsize);
+impl Counter {
+    pub fn new() -> (Arc<Self>, Waker) {
+        let counter = Arc::new(Counter::default());
+        let waker = Waker::from(counter.clone());
+        (counter, waker)
+    }
 
-impl Wake for Count {
+    pub fn wakes(&self) -> usize {
+        self.wakes.load(SeqCst)
+    }
+}
+
+impl Wake for Counter {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
+        self.wakes.fetch_add(1, SeqCst);
     }
+}
+
+/// A waker that runs a closure when it is woken.
+pub fn on_wake(f: impl Fn() + Send + Sync + 'static) -> Waker {
+    struct OnWake<F>(F);
+
+    impl<F: Fn() + Send + Sync + 'static> Wake for OnWake<F> {
+        fn wake(self: Arc<Self>) {
+            (self.0)();
+        }
+    }
+
+    Waker::from(Arc::new(OnWake(f)))
+}
+
+/// What a hooked waker is told about: only a raw waker can tell that it is cloned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Clone,
+    Wake,
+    Drop,
+}
+
+/// A waker that calls `hook` at everything that happens to it. It leaks the hook.
+pub fn hooked(hook: impl Fn(Event) + Send + Sync + 'static) -> Waker {
+    type Hook = Box<dyn Fn(Event) + Send + Sync>;
+
+    const TABLE: RawWakerVTable = RawWakerVTable::new(
+        |data| {
+            call(data, Event::Clone);
+            RawWaker::new(data, &TABLE)
+        },
+        |data| call(data, Event::Wake),
+        |data| call(data, Event::Wake),
+        |data| call(data, Event::Drop),
+    );
+
+    fn call(data: *const (), event: Event) {
+        // SAFETY: only `hooked` makes wakers with this table, from a reference that is 'static.
+        let hook: &'static Hook = unsafe { &*data.cast() };
+        hook(event);
+    }
+
+    let hook: Hook = Box::new(hook);
+    let hook: &'static Hook = Box::leak(Box::new(hook));
+    let data: *const Hook = hook;
+    // SAFETY: the data is shared, `Sync` and never freed, so that nothing has to be counted.
+    unsafe { Waker::from_raw(RawWaker::new(data.cast(), &TABLE)) }
+}
+
+/// Polls once with `waker`.
+pub fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
+/// Polls once with a waker that does nothing.
+pub fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    poll_with(future, Waker::noop())
+}
+
+/// The task that polls a group: counts how often it is woken.
+pub struct Root {
+    counter: Arc<Counter>,
+    waker: Waker,
 }
 
 impl Root {
     pub fn new() -> Self {
-        let count = Arc::new(Count::default());
-        let waker = Waker::from(count.clone());
-        Root { count, waker }
+        let (counter, waker) = Counter::new();
+        Root { counter, waker }
     }
 
     pub fn waker(&self) -> &Waker {
@@ -54,7 +127,7 @@ impl Root {
     /// How often it was woken since the last call.
     #[track_caller]
     pub fn wakes(&self) -> usize {
-        self.count.0.swap(0, SeqCst)
+        self.counter.wakes.swap(0, SeqCst)
     }
 
     /// Polls until it is ready, and gives the number of polls, too.
@@ -71,14 +144,14 @@ impl Root {
             if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
                 return (output, polls);
             }
-            assert_ne!(self.count.0.load(SeqCst), 0, "it sleeps for ever");
+            assert_ne!(self.counter.wakes(), 0, "it sleeps for ever");
         }
         unreachable!()
     }
 
     /// How many clones of the waker there are.
     pub fn clones(&self) -> usize {
-        Arc::strong_count(&self.count) - 2
+        Arc::strong_count(&self.counter) - 2
     }
 }
 
@@ -218,6 +291,28 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// Lets `f` panic, and gives the text.
+#[track_caller]
+pub fn panics<R>(f: impl FnOnce() -> R) -> String {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(_) => panic!("it did not panic"),
+        Err(payload) => match payload.downcast::<String>() {
+            Ok(text) => *text,
+            Err(payload) => (*payload.downcast::<&str>().unwrap()).to_string(),
+        },
+    }
+}
+
+/// For what kind of reason it is cancelled.
+pub fn kind(context: &CancelContext) -> Option<CancelKind> {
+    context.reason().map(|reason| reason.kind())
+}
+
+/// Why it was cancelled, as a text; empty if nobody said.
+pub fn cause(reason: &Cancelled) -> String {
+    reason.cause().map(ToString::to_string).unwrap_or_default()
 }
 
 /// An error that can be made of everything errors are made of.

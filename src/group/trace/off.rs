@@ -1,7 +1,7 @@
 //! Without the feature `tracing`: nothing.
 
 use crate::error::Cancelled;
-use crate::group::tally::Tally;
+use crate::group::shared::Hub;
 use crate::util::sync::Arc;
 
 #[derive(Clone, Copy)]
@@ -19,18 +19,12 @@ impl Group {
     pub(crate) fn grace_over(self) {}
 }
 
-pub(crate) type Task<Fut> = Fut;
+pub(crate) type Traced<Fut> = Fut;
 
-pub(crate) fn task<Fut>(future: Fut, _group: Group, _tally: &Arc<Tally>) -> Fut {
+pub(crate) fn traced<Fut>(future: Fut, _hub: &Arc<Hub>, _index: usize) -> Fut {
     future
 }
 
-pub(crate) fn enter<Fut>(_task: &mut Fut, _index: usize) {}
-
-pub(crate) fn inner<Fut>(task: &mut Fut) -> &mut Fut {
-    task
-}
-
-pub(crate) fn into_inner<Fut>(task: Fut) -> Fut {
-    task
+pub(crate) fn untraced<Fut>(future: Fut) -> Fut {
+    future
 }

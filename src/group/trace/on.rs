@@ -9,6 +9,7 @@
 //! stores a number.
 
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 // Not those of `sync`: loom's cannot be made at compile time.
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -18,9 +19,10 @@ use pin_project_lite::pin_project;
 use tracing::field::display;
 use tracing::{Span, debug, info_span};
 
-use crate::error::{CancelKind, Cancelled};
-use crate::group::tally::{Silence, Tally};
-use crate::util::sync::Arc;
+use crate::error::Cancelled;
+use crate::group::shared::Hub;
+use crate::util::panic::sequence;
+use crate::util::sync::{Arc, Payload, catch, resume};
 
 /// The number of a group, for its spans and events.
 #[derive(Clone, Copy)]
@@ -36,12 +38,10 @@ impl Group {
         debug!(target: "errgroup", group = self.0, index, "spawned");
     }
 
-    /// The group's context was cancelled. That it is when the group is over, is no news.
+    /// The group's context was cancelled, for another reason than that the group is over.
     pub(crate) fn cancelled(self, reason: &Cancelled) {
-        if reason.kind() != CancelKind::Finished {
-            let cause = reason.cause().map(display);
-            debug!(target: "errgroup", group = self.0, %reason, cause, "cancelled");
-        }
+        let cause = reason.cause().map(display);
+        debug!(target: "errgroup", group = self.0, %reason, cause, "cancelled");
     }
 
     pub(crate) fn grace_over(self) {
@@ -50,74 +50,84 @@ impl Group {
 }
 
 pin_project! {
-    /// A task in its span.
-    pub struct Task<Fut> {
-        // `None` if it was given back.
+    /// A future in the span of its task.
+    pub struct Traced<Fut> {
+        // Always there, until it is dropped inside of the span.
         #[pin]
         future: Option<Fut>,
-        group: Group,
-        tally: Arc<Tally>,
-        // From when it is taken.
-        index: Option<usize>,
-        // From the first poll; if there was none, from the drop.
-        span: Option<Span>,
-        stage: Stage,
+        // `None` for what is no task, and tells no story.
+        story: Option<Story>,
     }
 
-    impl<Fut> PinnedDrop for Task<Fut> {
+    impl<Fut> PinnedDrop for Traced<Fut> {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
-            let Some(index) = this.index.filter(|_| this.future.is_some()) else {
-                return; // Nobody was told of it.
-            };
-            let new = || span(*this.group, this.tally, index);
-            let span = this.span.get_or_insert_with(new);
-            let _entered = span.enter();
-            match this.stage {
-                Stage::Waiting => debug!(target: "errgroup", "dropped"),
-                Stage::Polling => debug!(target: "errgroup", "failed"),
-                Stage::Ended => {}
-            }
-            this.future.set(None);
+            let Some(story) = this.story else { return };
+            let (stage, late) = (story.stage, story.late.take());
+            let _entered = story.span().enter();
+            // By now the group has the outcome, so that it is not lost if this panics.
+            sequence(|steps| {
+                steps.run(|| {
+                    if let Some(payload) = late {
+                        resume(payload);
+                    }
+                });
+                steps.run(|| match stage {
+                    Stage::New | Stage::Waiting => debug!(target: "errgroup", "dropped"),
+                    Stage::Polling => debug!(target: "errgroup", "failed"),
+                    Stage::Over => {}
+                });
+                steps.run(|| this.future.set(None));
+            });
         }
     }
 }
 
+struct Story {
+    hub: Arc<Hub>,
+    index: usize,
+    /// From the first poll; if there was none, from the drop.
+    span: Option<Span>,
+    stage: Stage,
+    /// The subscriber panicked when it heard of an outcome, which is not to be lost: the panic goes
+    /// on when the group has it.
+    late: Option<Payload>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
+    New,
     /// To be polled, or to be dropped.
     Waiting,
     /// Being polled; it stays so if that panics.
     Polling,
-    Ended,
+    /// It has said how it ended.
+    Over,
 }
 
-pub(crate) fn task<Fut>(future: Fut, group: Group, tally: &Arc<Tally>) -> Task<Fut> {
-    Task {
+/// A task that was taken under this index.
+pub(crate) fn traced<Fut>(future: Fut, hub: &Arc<Hub>, index: usize) -> Traced<Fut> {
+    Traced {
         future: Some(future),
-        group,
-        tally: tally.clone(),
-        index: None,
-        span: None,
-        stage: Stage::Waiting,
+        story: Some(Story {
+            hub: hub.clone(),
+            index,
+            span: None,
+            stage: Stage::New,
+            late: None,
+        }),
     }
 }
 
-pub(crate) fn enter<Fut>(task: &mut Task<Fut>, index: usize) {
-    task.index = Some(index);
+/// What is polled as a task, and is none.
+pub(crate) fn untraced<Fut>(future: Fut) -> Traced<Fut> {
+    Traced {
+        future: Some(future),
+        story: None,
+    }
 }
 
-pub(crate) fn inner<Fut>(task: &mut Task<Fut>) -> &mut Fut {
-    task.future
-        .as_mut()
-        .expect("a task has its future until it is given back")
-}
-
-pub(crate) fn into_inner<Fut>(mut task: Task<Fut>) -> Fut {
-    let future = task.future.take();
-    future.expect("a task has its future until it is given back")
-}
-
-impl<T, E, Fut> Future for Task<Fut>
+impl<T, E, Fut> Future for Traced<Fut>
 where
     Fut: Future<Output = Result<T, E>>,
 {
@@ -125,44 +135,52 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (Some(future), Some(index)) = (this.future.as_pin_mut(), *this.index) else {
+        let Some(future) = this.future.as_pin_mut() else {
             return Poll::Pending;
         };
-        let new = this.span.is_none();
-        let span = this
-            .span
-            .get_or_insert_with(|| span(*this.group, this.tally, index));
-        let _entered = span.enter();
-        if new {
+        let Some(story) = this.story else {
+            return future.poll(cx);
+        };
+        let stage = mem::replace(&mut story.stage, Stage::Polling);
+        let entered = story.span().clone().entered();
+        if stage == Stage::New {
             debug!(target: "errgroup", "started");
         }
-        *this.stage = Stage::Polling;
         let poll = future.poll(cx);
-        // A future that is ready is dropped with the task, by the group: if its destructor
-        // panics, the outcome must not be lost.
-        *this.stage = match &poll {
+        story.stage = match &poll {
             Poll::Pending => Stage::Waiting,
-            Poll::Ready(_) => Stage::Ended,
+            Poll::Ready(_) => Stage::Over,
         };
-        match &poll {
-            Poll::Pending => {}
-            Poll::Ready(Err(_)) => debug!(target: "errgroup", "failed"),
-            Poll::Ready(Ok(_)) if this.tally.is_silent(Silence::Aborted) => {
-                debug!(target: "errgroup", "dropped");
+        let told = catch(|| {
+            let _entered = entered;
+            match &poll {
+                Poll::Pending => {}
+                Poll::Ready(Err(_)) => debug!(target: "errgroup", "failed"),
+                Poll::Ready(Ok(_)) => debug!(target: "errgroup", "finished"),
             }
-            Poll::Ready(Ok(_)) => debug!(target: "errgroup", "finished"),
+        });
+        match told {
+            Err(payload) if poll.is_pending() => resume(payload),
+            told => story.late = told.err(),
         }
         poll
     }
 }
 
-fn span(Group(group): Group, tally: &Tally, index: usize) -> Span {
-    // The name is looked up only if somebody wants to have the span.
-    info_span!(
-        target: "errgroup",
-        "errgroup.task",
-        group,
-        index,
-        name = tally.name(index).as_deref(),
-    )
+impl Story {
+    fn span(&mut self) -> &Span {
+        let Story {
+            hub, index, span, ..
+        } = self;
+        // The name is looked up only if somebody wants to have the span.
+        span.get_or_insert_with(|| {
+            info_span!(
+                target: "errgroup",
+                "errgroup.task",
+                group = hub.shared.trace.0,
+                index = *index,
+                name = hub.shared.name(*index).as_deref(),
+            )
+        })
+    }
 }

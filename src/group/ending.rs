@@ -1,0 +1,272 @@
+//! How a group comes to an end, and how its tasks are dropped before theirs.
+
+use alloc::vec::Vec;
+use core::future::Future;
+use core::mem;
+use core::task::Context;
+
+use crate::error::{CancelKind, Cancelled};
+use crate::group::aim::{Aim, End};
+use crate::group::driver::Driver;
+use crate::group::queue::Queue;
+use crate::group::shared::{BODY, Gate};
+use crate::util::panic::{Sequence, sequence};
+
+/// Failing, aborting and ending.
+impl<T, E, F, G> Driver<T, E, F, G>
+where
+    F: Future<Output = Option<Result<T, E>>> + Unpin,
+    G: Future + Unpin,
+{
+    /// An error came.
+    #[cold]
+    pub(super) fn error(&mut self, cx: &mut Context<'_>, index: usize, error: E, aim: Aim) {
+        let kept = self.kept.get_or_insert_default();
+        // The first error in time stays the failure, and `.await` wants no other.
+        if !aim.keeps_outcomes() && kept.has_error() {
+            return;
+        }
+        // The body of a scope runs in a failed group only if the failure was handed over.
+        if aim.fails() && index != BODY && self.engine.parker().shared.gate() == Gate::Failed {
+            return;
+        }
+        kept.push_error(index, error);
+        let fails = aim.fails() && !self.keep_going;
+        let cancels = aim.cancels() && self.graceful.as_ref().is_some_and(|it| it.is_live());
+        let trace = self.share().shared.trace;
+        sequence(|steps| {
+            let mut reason = Cancelled::new(CancelKind::TaskFailed, None);
+            if let Some(graceful) = &mut self.graceful {
+                if cancels {
+                    let error = self.kept.as_ref().and_then(|kept| kept.last_error());
+                    let cause_from = self.cause_from.zip(error);
+                    let mut cause = None;
+                    steps.run(|| cause = cause_from.map(|(cause_from, error)| cause_from(error)));
+                    steps.run(|| graceful.cancel(CancelKind::TaskFailed, cause, trace));
+                }
+                reason = graceful.reason().unwrap_or(reason);
+            }
+            if fails {
+                self.set_reason(Some(reason));
+                match self.graceful {
+                    None => self.drop_tasks(Gate::Failed, steps),
+                    Some(_) => self.drop_queue(steps),
+                }
+            }
+        });
+        if cancels {
+            // The grace begins in this poll.
+            self.poll_graceful(cx);
+        }
+    }
+
+    /// Polls the context and the grace.
+    #[inline]
+    pub(super) fn poll_graceful(&mut self, cx: &mut Context<'_>) {
+        if self.graceful.is_some() {
+            self.poll_context(cx);
+        }
+    }
+
+    pub(super) fn poll_context(&mut self, cx: &mut Context<'_>) {
+        let trace = self.share().shared.trace;
+        let is_closed = self.gate() == Gate::Closed;
+        let Some(graceful) = &mut self.graceful else {
+            return;
+        };
+        // What is closed for good has nothing to grant a grace to.
+        if !is_closed && graceful.poll(cx, trace) {
+            self.cut_off();
+        }
+        // Who fails wants the first error alone.
+        while !(self.aim.fails() && self.kept.as_ref().is_some_and(|kept| kept.has_error())) {
+            let cut = self
+                .graceful
+                .as_mut()
+                .and_then(|graceful| graceful.next_cut());
+            let Some((index, error)) = cut else { break };
+            self.kept.get_or_insert_default().push_error(index, error);
+        }
+    }
+
+    /// Drops what is left when the grace is over.
+    #[cold]
+    pub(super) fn cut_off(&mut self) {
+        let hub = self.share().clone();
+        if let Some(mail) = &self.mail {
+            self.queue.append(mail.turn(Gate::Failed));
+        }
+        let background = hub.shared.background();
+        let mut indices: Vec<_> = self.engine.indices().chain(self.queue.indices()).collect();
+        indices.retain(|index| background.binary_search(index).is_err());
+        // One that was aborted has no outcome, though it is still here.
+        let aborts = hub.shared.take_aborts(hub.shared.take_asked());
+        let aborted = hub.shared.aborted();
+        indices.retain(|index| *index >= aborts.below && !aborted.contains(index));
+        if self.queue.has_body() {
+            indices.push(BODY);
+        }
+        indices.sort_unstable();
+        let mut reason = None;
+        if let Some(graceful) = &mut self.graceful {
+            graceful.cut(indices);
+            reason = graceful.reason();
+        }
+        self.set_reason(reason);
+        sequence(|steps| {
+            steps.run(|| hub.shared.trace.grace_over());
+            self.drop_tasks(Gate::Failed, steps);
+        });
+    }
+
+    pub(super) fn set_reason(&mut self, reason: Option<Cancelled>) -> Option<Cancelled> {
+        self.share().shared.set_reason(reason)
+    }
+
+    /// There is a value, and nothing else matters.
+    pub(super) fn succeed(&mut self) -> End {
+        sequence(|steps| {
+            self.drop_tasks(Gate::Closed, steps);
+            steps.run(|| self.finish());
+        });
+        End::Success
+    }
+
+    /// Turns the gate, and gives out what is in the mail.
+    pub(super) fn turn(&mut self, gate: Gate) -> Queue<F> {
+        match &self.mail {
+            Some(mail) => mail.turn(gate),
+            None => {
+                self.share().shared.turn(gate);
+                Queue::new()
+            }
+        }
+    }
+
+    /// Drops every task. The gate is closed to new ones before, and stays so.
+    pub(super) fn drop_tasks(&mut self, gate: Gate, steps: &mut Sequence) {
+        let incoming = self.turn(gate);
+        let queue = mem::replace(&mut self.queue, Queue::new());
+        let tasks = self.engine.take_tasks();
+        let doomed = mem::take(&mut self.doomed);
+        self.share().shared.leave_all();
+        steps.drop_each(tasks);
+        steps.drop_each(queue.into_tasks());
+        steps.drop_each(incoming.into_tasks());
+        steps.drop_each(doomed);
+        steps.run(|| self.notice_room());
+    }
+
+    /// Drops the queued tasks, and refuses new ones.
+    pub(super) fn drop_queue(&mut self, steps: &mut Sequence) {
+        let incoming = self.turn(Gate::Failed);
+        let queue = mem::replace(&mut self.queue, Queue::new());
+        self.share().shared.leave(incoming.len() + queue.len());
+        steps.drop_each(queue.into_tasks());
+        steps.drop_each(incoming.into_tasks());
+    }
+
+    /// Drops every task; the group goes on.
+    pub(super) fn abort(&mut self) {
+        if let Some(mail) = &self.mail {
+            mail.collect(&mut self.queue, None);
+        }
+        if self.hub().is_some() {
+            let queue = mem::replace(&mut self.queue, Queue::new());
+            let running: Vec<_> = self.engine.take_tasks().collect();
+            // Not all: a spawner may have sent more since.
+            self.share().shared.leave(running.len() + queue.len());
+            self.drop_aborted(running, queue.into_tasks());
+        }
+    }
+
+    /// Drops the tasks that were spawned before the one with this index, but not the body of a
+    /// scope.
+    #[cold]
+    pub(super) fn abort_below(&mut self, below: usize) {
+        let queued = self.queue.take_below(below);
+        let running = self.engine.take_below(below);
+        self.share().shared.leave(queued.len() + running.len());
+        self.drop_aborted(running, queued);
+    }
+
+    /// Drops tasks. Meanwhile the group takes no others.
+    pub(super) fn drop_aborted(&mut self, running: Vec<F>, queued: impl IntoIterator<Item = F>) {
+        let hub = self.share().clone();
+        let before = self.gate();
+        let reason = self.set_reason(Some(Cancelled::new(CancelKind::Cancelled, None)));
+        sequence(|steps| {
+            let incoming = self.turn(Gate::Paused);
+            self.queue.append(incoming);
+            let doomed = mem::take(&mut self.doomed);
+            steps.drop_each(running);
+            steps.drop_each(queued);
+            steps.drop_each(doomed);
+            self.set_reason(reason);
+            let incoming = self.turn(before);
+            self.queue.append(incoming);
+            steps.run(|| self.notice_room());
+            steps.run(|| hub.wake_if_parked());
+        });
+    }
+
+    /// Ends the group if nothing came in; closes it if it was consumed, or cancelled.
+    pub(super) fn end(&mut self, aim: Aim) -> bool {
+        let closes = aim.closes() || self.is_cancelled();
+        let gate = closes.then_some(Gate::Closed);
+        match &self.mail {
+            Some(mail) => mail.collect(&mut self.queue, gate),
+            None => {
+                if let Some(gate) = gate {
+                    self.share().shared.turn(gate);
+                }
+            }
+        }
+        if !self.queue.is_empty() {
+            return false;
+        }
+        if closes {
+            sequence(|steps| {
+                steps.run(|| self.finish());
+                // What is left, if anything, is in the background.
+                if self.engine.len() > 0 {
+                    self.drop_tasks(Gate::Closed, steps);
+                }
+            });
+        }
+        true
+    }
+
+    pub(super) fn finish(&mut self) {
+        let Some(graceful) = &mut self.graceful else {
+            return;
+        };
+        let trace = self.engine.parker().shared.trace;
+        graceful.cancel(CancelKind::Finished, None, trace);
+    }
+
+    /// Closes the group for good, and drops everything in it.
+    #[inline]
+    pub(super) fn close(&mut self) {
+        let has_state = self.graceful.is_some() || self.kept.is_some() || self.ended.is_some();
+        let has_tasks = self.engine.len() > 0 || !self.queue.is_empty();
+        if has_state || has_tasks || self.mail.is_some() || !self.doomed.is_empty() {
+            self.close_with_all();
+        } else if let Some(hub) = self.engine.shared() {
+            hub.shared.turn(Gate::Closed);
+        }
+    }
+
+    #[cold]
+    pub(super) fn close_with_all(&mut self) {
+        sequence(|steps| {
+            steps.run(|| self.finish());
+            self.drop_tasks(Gate::Closed, steps);
+            let (ended, kept) = (self.ended.take(), self.kept.take());
+            steps.run(|| drop(ended));
+            steps.run(|| drop(kept));
+            let graceful = self.graceful.take();
+            steps.run(|| drop(graceful));
+        });
+    }
+}

@@ -1,0 +1,143 @@
+//! What the engine has to know of a group: which task is next, how tasks are polled, and where their
+//! outcomes go.
+
+use alloc::boxed::Box;
+use core::future::Future;
+use core::mem;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+
+use crate::engine::{Done, Source};
+use crate::group::aim::Aim;
+use crate::group::outcomes::Outcomes;
+use crate::group::queue::Queue;
+use crate::group::shared::{BODY, Hub, Shared};
+use crate::util::panic::discard;
+use crate::util::sync::{Payload, catch};
+
+/// What the engine has to know of a group.
+pub(super) struct Feed<'a, T, E, F> {
+    pub(super) queue: &'a mut Queue<F>,
+    pub(super) ended: &'a mut Option<(usize, Result<T, E>)>,
+    pub(super) kept: &'a mut Option<Box<Outcomes<T, E>>>,
+    pub(super) aim: Aim,
+    pub(super) catch: Option<fn(Payload) -> E>,
+}
+
+/// Whether a task may start.
+pub(super) fn is_startable<F>(queue: &Queue<F>, hub: &Hub) -> bool {
+    (queue.has_regular() && hub.has_slot()) || queue.has_express()
+}
+
+impl<T, E, F> Source<F, Shared> for Feed<'_, T, E, F>
+where
+    F: Future<Output = Option<Result<T, E>>> + Unpin,
+{
+    #[inline]
+    fn is_startable(&self, hub: &Hub) -> bool {
+        is_startable(self.queue, hub)
+    }
+
+    #[inline]
+    fn next(&mut self, hub: &Hub, _: &mut Context<'_>) -> Option<(usize, F)> {
+        if self.queue.has_express() {
+            if let Some(body) = self.queue.take_body() {
+                return Some((BODY, body));
+            }
+            // Of those that may start, the one that was spawned first.
+            let has_slot = hub.has_slot();
+            if !(has_slot && self.queue.regular_is_first()) {
+                if let Some(first) = self.queue.pop_express(&hub.shared) {
+                    return Some(first);
+                }
+            }
+            if !has_slot {
+                return None;
+            }
+        }
+        self.queue.pop_regular()
+    }
+
+    #[inline]
+    fn poll(
+        &mut self,
+        hub: &Hub,
+        index: usize,
+        task: &mut F,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<T, E>>> {
+        let leaving = Leaving(hub, index);
+        let poll = match self.catch {
+            None => Pin::new(task).poll(cx),
+            Some(convert) => match catch(|| Pin::new(task).poll(cx)) {
+                Ok(poll) => poll,
+                Err(payload) => Poll::Ready(Some(Err(convert(payload)))),
+            },
+        };
+        if poll.is_pending() {
+            mem::forget(leaving);
+        }
+        poll
+    }
+
+    #[inline]
+    fn is_done(&mut self, done: Done<F>) -> bool {
+        let Done {
+            index,
+            output,
+            task,
+        } = done;
+        // Most outcomes are good, and change nothing.
+        let output = match output {
+            Some(Ok(value)) if self.aim.goes_on() && self.catch.is_none() => {
+                if self.aim.keeps_outcomes() {
+                    self.kept.get_or_insert_default().push_value(index, value);
+                    drop(task);
+                } else {
+                    drop(task);
+                    drop(value);
+                }
+                return false;
+            }
+            output => output,
+        };
+        *self.ended = output.map(|outcome| (index, outcome));
+        match self.catch {
+            None => drop(task),
+            Some(convert) => {
+                if let Err(payload) = catch(|| drop(task)) {
+                    // What came first stays the root cause.
+                    if let Some((_, Err(_))) = self.ended {
+                        discard(payload);
+                    } else {
+                        *self.ended = Some((index, Err(convert(payload))));
+                    }
+                }
+            }
+        }
+        match self.ended {
+            None => false,
+            Some((_, Ok(_))) if self.aim.goes_on() => {
+                if let Some((index, Ok(value))) = self.ended.take() {
+                    if self.aim.keeps_outcomes() {
+                        self.kept.get_or_insert_default().push_value(index, value);
+                    }
+                }
+                false
+            }
+            Some(_) => true,
+        }
+    }
+}
+
+/// A running task. Dropped when it is done, and when it panics.
+struct Leaving<'a>(&'a Hub, usize);
+
+impl Drop for Leaving<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.1 != BODY {
+            self.0.shared.leave(1);
+        }
+    }
+}

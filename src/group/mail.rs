@@ -1,0 +1,132 @@
+//! What comes from spawners: the mail of a group, made with its first spawner.
+
+use alloc::vec::Vec;
+use core::future::poll_fn;
+use core::mem;
+
+use crate::error::TrySpawnError;
+use crate::group::queue::{Lane, Queue};
+use crate::group::room::{Room, Waiting};
+use crate::group::shared::{Gate, Hub, MAIL};
+use crate::util::sync::{Arc, Lock};
+
+/// Why a task was not taken.
+pub(crate) enum Refused {
+    Full,
+    Closed,
+}
+
+impl Refused {
+    pub(crate) fn error<Fut>(&self, future: Fut) -> TrySpawnError<Fut> {
+        TrySpawnError::new(future, matches!(self, Refused::Full))
+    }
+}
+
+/// # Invariant
+///
+/// A task is in `incoming` only if `MAIL` was raised since the owner last looked. The owner takes
+/// all of it, locked, before it decides that it is done.
+pub(crate) struct Mail<F> {
+    pub(crate) hub: Arc<Hub>,
+    /// What was spawned by spawners, or by the owner since there are spawners. All of it comes
+    /// after what is in the owner's queue.
+    incoming: Lock<Queue<F>>,
+    /// Those who wait until there is room.
+    room: Room,
+}
+
+/// Why a task would not be taken just now, if so.
+pub(crate) fn closed(hub: &Hub) -> Option<Refused> {
+    (hub.shared.gate() != Gate::Open).then_some(Refused::Closed)
+}
+
+/// The same for a task that is taken only if there is room.
+pub(crate) fn closed_or_full(hub: &Hub) -> Option<Refused> {
+    closed(hub).or_else(|| (!hub.shared.has_room()).then_some(Refused::Full))
+}
+
+impl<F> Mail<F> {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
+        Mail {
+            hub,
+            incoming: Lock::new(Queue::new()),
+            room: Room::default(),
+        }
+    }
+
+    /// Takes a task, unless `refusal` has something against it. `make` makes it of what is given
+    /// and its index, and is called under the lock: it runs no code of the user.
+    pub(crate) fn push<B>(
+        &self,
+        task: B,
+        lane: Lane,
+        refusal: fn(&Hub) -> Option<Refused>,
+        make: impl FnOnce(B, usize, &Arc<Hub>) -> F,
+    ) -> Result<(), (B, Refused)> {
+        let hub = &self.hub;
+        let index = self.incoming.with(|incoming| {
+            if let Some(refused) = refusal(hub) {
+                return Err((task, refused));
+            }
+            let index = hub.shared.count();
+            incoming.push(index, make(task, index, hub), lane);
+            hub.shared.ask(MAIL);
+            Ok(index)
+        })?;
+        hub.shared.trace.spawned(index);
+        hub.wake();
+        Ok(())
+    }
+
+    /// Waits until there is room (true), or the group takes nothing more (false).
+    pub(crate) async fn ready(&self) -> bool {
+        let mut waiting = Waiting::new(&self.room);
+        poll_fn(|cx| waiting.poll(cx, || self.readiness())).await
+    }
+
+    fn readiness(&self) -> Option<bool> {
+        // In this order: who sees that the tasks of a group are gone sees why.
+        let has_room = self.hub.shared.has_room();
+        match self.hub.shared.gate() {
+            Gate::Open => has_room.then_some(true),
+            Gate::Paused => None,
+            Gate::Failed | Gate::Closed => Some(false),
+        }
+    }
+
+    /// Wakes those who wait for room if there is some, or never will be.
+    pub(crate) fn notice_room(&self) {
+        if self.readiness().is_some() {
+            self.room.notify();
+        }
+    }
+}
+
+/// For the owner.
+impl<F> Mail<F> {
+    /// Moves what spawners have sent to the owner's queue. If there is nothing, the gate may be
+    /// turned in the same section.
+    pub(crate) fn collect(&self, queue: &mut Queue<F>, end: Option<Gate>) {
+        let incoming = self.incoming.with(|incoming| {
+            if let Some(gate) = end.filter(|_| incoming.is_empty()) {
+                self.hub.shared.turn(gate);
+            }
+            mem::replace(incoming, Queue::new())
+        });
+        queue.append(incoming);
+    }
+
+    /// Turns the gate, and gives out what was sent.
+    pub(crate) fn turn(&self, gate: Gate) -> Queue<F> {
+        self.incoming.with(|incoming| {
+            self.hub.shared.turn(gate);
+            mem::replace(incoming, Queue::new())
+        })
+    }
+
+    /// The indices of the tasks that the owner has not seen yet, unless somebody just sends one.
+    pub(crate) fn unseen(&self) -> Vec<usize> {
+        let indices = |incoming: &mut Queue<F>| incoming.indices().collect();
+        self.incoming.try_with(indices).unwrap_or_default()
+    }
+}

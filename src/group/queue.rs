@@ -1,0 +1,312 @@
+//! Tasks that wait to be started.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::mem;
+
+use crate::group::shared::Shared;
+
+/// Where a task waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Lane {
+    Regular,
+    /// The limit does not hold it up.
+    Express,
+}
+
+pub(crate) struct Queue<F> {
+    /// The body of a scope, which starts before everything else.
+    body: Option<F>,
+    regular: Line<F>,
+    /// Most groups have none of these; not empty if it is there.
+    express: Option<Box<Line<F>>>,
+}
+
+impl<F> Queue<F> {
+    pub(crate) fn new() -> Self {
+        Queue {
+            body: None,
+            regular: Line::new(),
+            express: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.has_regular() && !self.has_express()
+    }
+
+    #[inline]
+    pub(crate) fn has_regular(&self) -> bool {
+        !self.regular.is_empty()
+    }
+
+    /// Whether there is something that the limit does not hold up.
+    #[inline]
+    pub(crate) fn has_express(&self) -> bool {
+        self.express.is_some() || self.body.is_some()
+    }
+
+    /// How many tasks there are, without the body of a scope.
+    pub(crate) fn len(&self) -> usize {
+        let express = self.express.as_ref().map_or(0, |express| express.len);
+        self.regular.len + express
+    }
+
+    pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
+        let express = self.express.as_deref().into_iter();
+        express.chain([&self.regular]).flat_map(Line::indices)
+    }
+
+    pub(crate) fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    pub(crate) fn set_body(&mut self, body: F) {
+        self.body = Some(body);
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, index: usize, task: F, lane: Lane) {
+        match lane {
+            Lane::Regular => self.regular.push(index, task),
+            Lane::Express => self.express().push(index, task),
+        }
+    }
+
+    #[cold]
+    fn express(&mut self) -> &mut Line<F> {
+        self.express.get_or_insert_with(|| Box::new(Line::new()))
+    }
+
+    fn tidy(&mut self) {
+        drop(self.express.take_if(|express| express.is_empty()));
+    }
+
+    #[inline]
+    pub(crate) fn pop_regular(&mut self) -> Option<(usize, F)> {
+        self.regular.pop()
+    }
+
+    /// Whether the first of the regular lane was spawned before the first of the express lane.
+    pub(crate) fn regular_is_first(&self) -> bool {
+        let express = self.express.as_ref().and_then(|express| express.first());
+        let regular = self.regular.first();
+        regular.is_some_and(|regular| express.is_none_or(|express| regular < express))
+    }
+
+    pub(crate) fn take_body(&mut self) -> Option<F> {
+        self.body.take()
+    }
+
+    /// The first of the express lane that still belongs there. Those that have come to count in
+    /// the meantime go to the others.
+    #[cold]
+    pub(crate) fn pop_express(&mut self, shared: &Shared) -> Option<(usize, F)> {
+        let mut first = None;
+        while let Some((index, task)) = self.express.as_mut().and_then(|express| express.pop()) {
+            if shared.is_uncounted(index) {
+                first = Some((index, task));
+                break;
+            }
+            self.regular.insert(index, task);
+        }
+        self.tidy();
+        first
+    }
+
+    /// Moves all of `other` to the end.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.regular.append(other.regular);
+        if let Some(express) = other.express {
+            self.express().append(*express);
+        }
+    }
+
+    /// Takes out one task.
+    pub(crate) fn take(&mut self, index: usize) -> Option<F> {
+        let express = |queue: &mut Self| queue.express.as_mut()?.take(index);
+        let task = self.regular.take(index).or_else(|| express(self));
+        self.tidy();
+        task
+    }
+
+    /// Takes out the tasks below an index, but never the body of a scope.
+    pub(crate) fn take_below(&mut self, index: usize) -> Vec<F> {
+        let mut taken = Vec::new();
+        self.regular.take_below(index, &mut taken);
+        if let Some(express) = &mut self.express {
+            express.take_below(index, &mut taken);
+        }
+        self.tidy();
+        taken
+    }
+
+    pub(crate) fn into_tasks(self) -> impl Iterator<Item = F> + use<F> {
+        let lines = self
+            .express
+            .into_iter()
+            .map(|express| *express)
+            .chain([self.regular]);
+        let tasks = lines
+            .flat_map(|line| line.places)
+            .filter_map(|place| place.task);
+        self.body.into_iter().chain(tasks)
+    }
+}
+
+/// Tasks in the order of their indices, which is that of spawning.
+///
+/// # Invariants
+///
+/// 1. The indices are sorted.
+/// 2. Places before `head` are empty, and so are those of tasks that were taken out of the middle;
+///    `len` are not. Of places that are empty there are not many more than of others, or few. So
+///    taking out a task costs O(log n) in the long run, however many there are.
+struct Line<F> {
+    places: Vec<Place<F>>,
+    head: usize,
+    len: usize,
+}
+
+struct Place<F> {
+    index: usize,
+    task: Option<F>,
+}
+
+/// A line is made for so many tasks: most groups have fewer, and then it never grows.
+const CAPACITY: usize = 16;
+/// So many empty places do not matter.
+const FEW: usize = 32;
+
+impl<F> Line<F> {
+    const fn new() -> Self {
+        Line {
+            places: Vec::new(),
+            head: 0,
+            len: 0,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The index of the first.
+    fn first(&self) -> Option<usize> {
+        let mut places = self.places[self.head..].iter();
+        let first = places.find(|place| place.task.is_some());
+        first.map(|first| first.index)
+    }
+
+    fn indices(&self) -> impl Iterator<Item = usize> {
+        let places = self.places.iter();
+        places.filter_map(|place| place.task.as_ref().map(|_| place.index))
+    }
+
+    #[inline]
+    fn push(&mut self, index: usize, task: F) {
+        if self.places.len() == self.places.capacity() {
+            self.make_room();
+        }
+        let task = Some(task);
+        self.places.push(Place { index, task });
+        self.len += 1;
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        if self.places.capacity() == 0 {
+            self.places = Vec::with_capacity(CAPACITY);
+        }
+        self.tidy();
+    }
+
+    /// Lets the empty places go if there are too many.
+    fn tidy(&mut self) {
+        if self.places.len() > 2 * self.len + FEW {
+            self.places.retain(|place| place.task.is_some());
+            self.head = 0;
+        }
+    }
+
+    fn insert(&mut self, index: usize, task: F) {
+        let place = self.places.partition_point(|place| place.index < index);
+        let task = Some(task);
+        self.places.insert(place, Place { index, task });
+        self.head = self.head.min(place);
+        self.len += 1;
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<(usize, F)> {
+        while let Some(place) = self.places.get_mut(self.head) {
+            self.head += 1;
+            if let Some(task) = place.task.take() {
+                let index = place.index;
+                self.len -= 1;
+                if self.len == 0 {
+                    self.places.clear();
+                    self.head = 0;
+                }
+                return Some((index, task));
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, index: usize) -> Option<F> {
+        let place = self
+            .places
+            .binary_search_by_key(&index, |place| place.index);
+        let task = self.places[place.ok()?].task.take()?;
+        self.len -= 1;
+        self.tidy();
+        Some(task)
+    }
+
+    fn take_below(&mut self, index: usize, taken: &mut Vec<F>) {
+        while self.first().is_some_and(|first| first < index) {
+            taken.extend(self.pop().map(|(_, task)| task));
+        }
+    }
+
+    fn append(&mut self, mut other: Self) {
+        if self.is_empty() {
+            mem::swap(self, &mut other);
+        } else {
+            self.places.append(&mut other.places);
+            self.len += other.len;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    // H6
+    #[test]
+    fn what_is_taken_out_of_the_middle_leaves_few_gaps_and_the_order() {
+        let mut line = Line::new();
+        for index in 0..1_000 {
+            line.push(index, index);
+        }
+        for index in (0..1_000).filter(|index| index % 10 != 3) {
+            assert_eq!(line.take(index), Some(index));
+            assert_eq!(line.take(index), None);
+            assert!(line.places.len() <= 2 * line.len + FEW);
+        }
+        assert_eq!(line.len, 100);
+        let mut taken = Vec::new();
+        line.take_below(14, &mut taken);
+        assert_eq!(taken, vec![3, 13]);
+        line.insert(20, 20);
+        let rest: Vec<_> = core::iter::from_fn(|| line.pop())
+            .map(|(index, _)| index)
+            .collect();
+        assert_eq!(rest[..4], [20, 23, 33, 43]);
+        assert_eq!((rest.len(), line.len, line.places.len()), (99, 0, 0));
+    }
+}

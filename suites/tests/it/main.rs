@@ -1,0 +1,20 @@
+//! errgroup together with others: executors, runtimes, their clocks, and subscribers.
+
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+
+#[cfg(feature = "std")]
+mod embassy;
+#[cfg(feature = "std")]
+mod errors;
+mod executors;
+mod fairness_tokio;
+#[cfg(feature = "tokio")]
+mod on_tokio;
+mod paused_clock;
+#[cfg(feature = "std")]
+mod random_programs;
+#[cfg(feature = "time")]
+mod time;
+#[cfg(all(feature = "std", feature = "tracing"))]
+mod tracing;

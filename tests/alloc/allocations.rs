@@ -1,0 +1,196 @@
+//! How often groups allocate. Most are small, and live for one request.
+//!
+//! Beside a task's box and its waker a group needs a queue, slots, and something that wakes its
+//! parent; a spawner needs something that it shares with the group, and a scope's body is a task.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use crate::allocator::{bytes, calls};
+use crate::common::{Root, yields};
+use errgroup::{ErrGroup, ErrSpawner, scope};
+use futures::task::AtomicWaker;
+
+type Group = ErrGroup<'static, (), ()>;
+
+async fn yields_ok(times: usize) -> Result<(), ()> {
+    yields(times).await;
+    Ok(())
+}
+
+/// How often `f` allocates, with a task that polls and that was there before.
+fn allocations_of(f: impl FnOnce(&Root)) -> usize {
+    let root = Root::new();
+    let before = calls();
+    f(&root);
+    calls() - before
+}
+
+fn group_of(tasks: usize, times: usize) -> usize {
+    allocations_of(|root| {
+        let mut group = Group::new();
+        for _ in 0..tasks {
+            group.spawn(yields_ok(times));
+        }
+        root.run(group).0.unwrap();
+    })
+}
+
+/// How often a vector that starts with four has to grow to hold so many.
+fn growths(tasks: usize) -> usize {
+    tasks.div_ceil(4).next_power_of_two().ilog2() as usize
+}
+
+#[track_caller]
+fn at_most(goal: usize, allocations: usize) {
+    assert!(allocations <= goal, "{allocations} instead of {goal}");
+}
+
+#[test]
+fn a_group_that_is_made_and_dropped_allocates_nothing() {
+    at_most(0, allocations_of(|_| drop(Group::new())));
+}
+
+#[test]
+fn a_group_of_ready_tasks_allocates_a_box_for_each_and_four_more() {
+    for tasks in [1, 2, 3, 4, 10, 50] {
+        // The queue grows.
+        at_most(tasks + 4 + growths(tasks), group_of(tasks, 0));
+    }
+}
+
+#[test]
+fn a_group_of_tasks_that_park_allocates_a_box_and_a_waker_for_each_and_three_more() {
+    for tasks in [1, 2, 3, 4, 10, 50] {
+        // The queue and the slots grow.
+        at_most(2 * tasks + 3 + 2 * growths(tasks), group_of(tasks, 1));
+    }
+}
+
+#[test]
+fn it_does_not_depend_on_how_often_a_task_parks() {
+    assert_eq!(group_of(3, 1), group_of(3, 100));
+}
+
+#[test]
+fn a_spawner_costs_one_allocation_more() {
+    for tasks in [1, 2, 3, 4, 10] {
+        let allocations = allocations_of(|root| {
+            let group = Group::new();
+            let spawner = group.spawner();
+            for _ in 0..tasks {
+                spawner.spawn(yields_ok(1));
+            }
+            root.run(group).0.unwrap();
+        });
+        at_most(2 * tasks + 4 + 2 * growths(tasks), allocations);
+    }
+}
+
+#[test]
+fn a_body_of_a_scope_costs_one_allocation_more_than_a_spawner() {
+    for tasks in [1, 2, 3, 4, 10] {
+        let allocations = allocations_of(|root| {
+            let scope = scope(async |s: ErrSpawner<'_, (), ()>| {
+                for _ in 0..tasks {
+                    s.spawn(yields_ok(1));
+                }
+                Ok(())
+            });
+            root.run(scope).0.unwrap();
+        });
+        at_most(2 * tasks + 5 + 2 * growths(tasks), allocations);
+    }
+}
+
+/// A task that ends when it is told to, and the means to tell it. It is used again for the next
+/// task, so that only the group allocates.
+#[derive(Default)]
+struct Switch {
+    off: AtomicBool,
+    waker: AtomicWaker,
+}
+
+struct Switched(Arc<Switch>);
+
+impl Future for Switched {
+    type Output = Result<(), ()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.0.off.swap(false, Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        self.0.waker.register(cx.waker());
+        Poll::Pending
+    }
+}
+
+struct Xorshift(u64);
+
+impl Xorshift {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % end as u64) as usize
+    }
+}
+
+/// Polls until nothing is left to do.
+fn rest(root: &Root, group: &mut Group) {
+    loop {
+        root.wakes();
+        assert!(root.poll(group).is_pending());
+        if root.wakes() == 0 {
+            return;
+        }
+    }
+}
+
+// R10
+#[test]
+fn eight_thousand_tasks_of_which_random_ones_end_and_are_replaced_keep_their_bytes() {
+    // More than 64 words of 64 tasks.
+    const LIVE: usize = 8_192;
+    const ROUNDS: usize = 10;
+    const BATCHES: usize = 400;
+    const AT_ONCE: usize = 100;
+    // Less than a byte for each task that came and went in a round.
+    const SLACK: isize = 16 * 1024;
+
+    let root = Root::new();
+    let switches: Vec<Arc<Switch>> = (0..LIVE).map(|_| Arc::default()).collect();
+    let mut group = Group::new();
+    for switch in &switches {
+        group.spawn(Switched(switch.clone()));
+    }
+    rest(&root, &mut group);
+
+    let mut random = Xorshift(0x2545_f491_4f6c_dd1d);
+    let mut ended = Vec::with_capacity(AT_ONCE);
+    let mut after_first = None;
+    for _ in 0..ROUNDS {
+        for _ in 0..BATCHES {
+            while ended.len() < AT_ONCE {
+                let switch = &switches[random.below(LIVE)];
+                if !switch.off.swap(true, Relaxed) {
+                    switch.waker.wake();
+                    ended.push(switch);
+                }
+            }
+            rest(&root, &mut group);
+            assert_eq!(group.len(), LIVE - AT_ONCE);
+            for switch in ended.drain(..) {
+                group.spawn(Switched(switch.clone()));
+            }
+            rest(&root, &mut group);
+            assert_eq!(group.len(), LIVE);
+        }
+        let now = bytes();
+        let first = *after_first.get_or_insert(now);
+        assert!(now <= first + SLACK, "{first} bytes became {now}");
+    }
+}

@@ -1,0 +1,177 @@
+//! A map that is over holds nothing: not its source, not its function, not what it kept.
+
+use std::cell::RefCell;
+use std::future::{Future, pending, ready};
+use std::marker::PhantomPinned;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::common::{Root, run};
+use errgroup::{try_for_each, try_for_each_stream, try_map, try_map_stream};
+use futures::channel::mpsc;
+use futures::future::{BoxFuture, FusedFuture, FutureExt};
+use futures::stream::{Stream, StreamExt};
+
+type Task = BoxFuture<'static, Result<Arc<()>, &'static str>>;
+
+/// A source that holds something.
+struct Source {
+    tasks: std::vec::IntoIter<Task>,
+    _alive: Arc<()>,
+}
+
+impl Iterator for Source {
+    type Item = Task;
+
+    fn next(&mut self) -> Option<Task> {
+        self.tasks.next()
+    }
+}
+
+/// A stream of the same, which is not `Unpin`, so that it has to be dropped in its place.
+struct Stays(RefCell<Source>, PhantomPinned);
+
+impl Stream for Stays {
+    type Item = Task;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Task>> {
+        Poll::Ready(self.0.borrow_mut().next())
+    }
+}
+
+/// What keeps `alive` alive: a source, a function, values, and futures.
+fn source(alive: &Arc<()>, fails: bool) -> Source {
+    let value = || {
+        let value = alive.clone();
+        ready(Ok(value)).boxed()
+    };
+    let mut tasks = vec![value(), value()];
+    if fails {
+        let held = alive.clone();
+        tasks.push(
+            async move {
+                let _held = held;
+                pending().await
+            }
+            .boxed(),
+        );
+        tasks.push(value());
+        tasks.push(async { Err("no") }.boxed());
+        tasks.push(value());
+    }
+    Source {
+        tasks: tasks.into_iter(),
+        _alive: alive.clone(),
+    }
+}
+
+#[track_caller]
+fn assert_empty<F, T>(alive: &Arc<()>, fails: bool, map: F)
+where
+    F: Future<Output = Result<T, &'static str>> + FusedFuture,
+{
+    let root = Root::new();
+    let mut map = std::pin::pin!(map);
+    let mut cx = Context::from_waker(root.waker());
+    let Poll::Ready(result) = map.as_mut().poll(&mut cx) else {
+        panic!("it is not over");
+    };
+    assert_eq!(result.is_err(), fails);
+    drop(result);
+    assert!(map.is_terminated());
+    // It is still there.
+    assert_eq!(Arc::strong_count(alive), 1, "fails: {fails}");
+    assert_eq!(root.clones(), 0, "a waker is left");
+}
+
+// M1
+
+#[test]
+fn a_map_that_is_over_has_dropped_its_source_its_function_and_its_values() {
+    for fails in [false, true] {
+        let alive = Arc::new(());
+        let held = alive.clone();
+        let f = move |task: Task| {
+            let _held = &held;
+            task
+        };
+        assert_empty(&alive, fails, try_map(source(&alive, fails), 3, f));
+
+        let held = alive.clone();
+        let f = move |task: Task| {
+            let _held = &held;
+            task.map(|result| result.map(drop))
+        };
+        assert_empty(&alive, fails, try_for_each(source(&alive, fails), 3, f));
+
+        let held = alive.clone();
+        let f = move |task: Task| {
+            let _held = &held;
+            task
+        };
+        let stays = Stays(source(&alive, fails).into(), PhantomPinned);
+        assert_empty(&alive, fails, try_map_stream(stays, 3, f));
+
+        let held = alive.clone();
+        let f = move |task: Task| {
+            let _held = &held;
+            task.map(|result| result.map(drop))
+        };
+        let stays = Stays(source(&alive, fails).into(), PhantomPinned);
+        assert_empty(&alive, fails, try_for_each_stream(stays, 3, f));
+    }
+}
+
+#[test]
+fn a_source_that_has_ended_is_dropped_at_the_end_at_the_latest() {
+    let alive = Arc::new(());
+    assert_empty(
+        &alive,
+        false,
+        try_map(source(&alive, false), 1, |task| task),
+    );
+}
+
+#[test]
+fn a_map_that_is_over_keeps_no_channel_open_in_a_select() {
+    // The first error ends the map, which is then only looked at.
+    let (sender, receiver) = mpsc::channel::<u32>(4);
+    let result = run(async move {
+        let mut sender = sender;
+        sender.try_send(1).unwrap();
+        let mut map = try_for_each_stream(receiver, 2, |_| ready(Err::<(), _>("no")));
+        let mut told = None;
+        let closed = futures::future::poll_fn(|cx| match sender.poll_ready(cx) {
+            Poll::Ready(Err(error)) => Poll::Ready(error.is_disconnected()),
+            _ => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+        });
+        let mut closed = closed.fuse();
+        // A producer that goes on as long as somebody may want what it has.
+        for _ in 0..100 {
+            futures::select_biased! {
+                result = map => told = Some(result),
+                closed = closed => return (told, closed),
+                default => {}
+            }
+        }
+        (told, false)
+    });
+    assert_eq!(result, (Some(Err("no")), true));
+}
+
+#[test]
+fn a_map_that_is_over_by_its_end_keeps_no_sender_waiting() {
+    let (sender, receiver) = mpsc::unbounded::<u32>();
+    // The stream ends before the channel does.
+    sender.unbounded_send(1).unwrap();
+    let mut map = Box::pin(try_map_stream(receiver.take(1), 2, |n| {
+        ready(Ok::<_, ()>(n))
+    }));
+    assert_eq!(Root::new().poll(&mut map), Poll::Ready(Ok(vec![1])));
+    assert!(sender.is_closed());
+    drop(map);
+}
