@@ -978,6 +978,7 @@ fn aborted_tasks_whose_destructors_panic_take_no_other_along() {
 #[cfg(feature = "tracing")]
 mod subscribers {
     use super::*;
+    use std::sync::Once;
     use tracing::span::{Attributes, Id, Record};
     use tracing::{Dispatch, Metadata, Subscriber};
 
@@ -1041,6 +1042,11 @@ mod subscribers {
     }
 
     fn told<R>(f: impl FnOnce(&Touchy) -> R) -> R {
+        // Somebody listens on every thread: while there is only one subscriber, a test that has none
+        // and comes to an event first turns it off for all.
+        static ON_ALL: Once = Once::new();
+        let on_all = || Dispatch::new(Touchy::default());
+        ON_ALL.call_once(|| tracing::dispatcher::set_global_default(on_all()).unwrap());
         let touchy = Touchy::default();
         tracing::dispatcher::with_default(&Dispatch::new(touchy.clone()), || f(&touchy))
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::{pending, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, Once, OnceLock, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -874,6 +874,10 @@ struct Task {
 impl Told {
     /// Runs `f`, and gives what is told meanwhile on this thread.
     fn by(f: impl FnOnce()) -> Told {
+        // Somebody listens on every thread: while there is only one subscriber, a test that has none
+        // and comes to an event first turns it off for all.
+        static ON_ALL: Once = Once::new();
+        ON_ALL.call_once(|| tracing::subscriber::set_global_default(Registry::default()).unwrap());
         let recorder = Recorder::default();
         tracing::subscriber::with_default(Registry::default().with(recorder.clone()), f);
         recorder.told()
