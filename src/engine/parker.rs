@@ -100,6 +100,11 @@ impl<S> Parker<S> {
         if self.state.load(Relaxed) != AWAKE {
             return false;
         }
+        // The late bit of a task that is gone would take the next wake along (models:
+        // a_task_that_is_done_when_it_is_woken_takes_no_wake_of_another_along).
+        if self.word.tidy() {
+            return false;
+        }
         self.waker.register(waker);
         self.state
             .compare_exchange(AWAKE, PARKED, Relaxed, Relaxed)
@@ -184,6 +189,13 @@ impl Word {
     }
 
     /// All tasks are gone.
+    /// Clears bits that belong to no task. True if a task was woken, which may have told nobody.
+    fn tidy(&self) -> bool {
+        let vacant = self.vacant();
+        self.woken.load(Relaxed) & vacant != 0
+            && self.woken.fetch_and(!vacant, Relaxed) & !vacant != 0
+    }
+
     fn clear(&self) {
         self.vacant.store(ALL, Relaxed);
         // A swap, as wakers of tasks that are gone may still change it: like this all changes of it
