@@ -100,8 +100,6 @@ impl<S> Parker<S> {
         if self.state.load(Relaxed) != AWAKE {
             return false;
         }
-        // The late bit of a task that is gone would take the next wake along (models:
-        // a_task_that_is_done_when_it_is_woken_takes_no_wake_of_another_along).
         if self.word.tidy() {
             return false;
         }
@@ -144,6 +142,10 @@ pub(super) const ALL: usize = usize::MAX >> (usize::BITS as usize - SLOTS);
 ///    given to its task. So a waker that finds it vacant is that of a task that is gone.
 /// 2. Whoever makes `woken` other than 0 next tells the owner. Whoever finds it other than 0 need
 ///    not: the one who made it so has told, or is about to.
+/// 3. A waker may come between the two halves of its check: then the bit of a vacant slot is left
+///    behind, and by 2 the next wake would tell nobody. So the owner never parks on such a bit; a
+///    further chunk, which is told of it, takes it with the others (models:
+///    a_task_that_is_done_when_it_is_woken_takes_no_wake_of_another_along).
 pub(super) struct Word {
     /// The slots whose tasks were woken since the owner last took them.
     woken: AtomicUsize,
@@ -188,14 +190,15 @@ impl Word {
         }
     }
 
-    /// All tasks are gone.
-    /// Clears bits that belong to no task. True if a task was woken, which may have told nobody.
+    /// Clears the bits of vacant slots, for invariant 3. True if a task is woken, of which perhaps
+    /// nobody was told.
     fn tidy(&self) -> bool {
         let vacant = self.vacant();
         self.woken.load(Relaxed) & vacant != 0
             && self.woken.fetch_and(!vacant, Relaxed) & !vacant != 0
     }
 
+    /// All tasks are gone.
     fn clear(&self) {
         self.vacant.store(ALL, Relaxed);
         // A swap, as wakers of tasks that are gone may still change it: like this all changes of it
