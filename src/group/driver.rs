@@ -133,8 +133,7 @@ where
         }
         let index = hub.shared.count();
         self.queue.push(index, make(task, index, hub), lane);
-        hub.shared.trace.spawned(index);
-        hub.wake_if_parked();
+        hub.shared.trace.spawned(index, || hub.wake_if_parked());
         Ok(())
     }
 

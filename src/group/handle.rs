@@ -10,6 +10,7 @@ use futures::future::FusedFuture;
 use crate::error::Cancelled;
 use crate::group::shared::Hub;
 use crate::group::special::{Abortable, Handled, Promise, Start, Starting, Target, UntilUp};
+use crate::util::panic::sequence;
 use crate::util::sync::Arc;
 
 /// The value of one task of a group, to be awaited.
@@ -469,7 +470,8 @@ impl KeepOpen {
 
 impl Drop for KeepOpen {
     fn drop(&mut self) {
-        self.hub.let_go();
+        // It wakes whoever polls the group, perhaps while the thread panics.
+        sequence(|steps| steps.run(|| self.hub.let_go()));
     }
 }
 

@@ -73,8 +73,7 @@ impl<F> Mail<F> {
             hub.shared.ask(MAIL);
             Ok(index)
         })?;
-        hub.shared.trace.spawned(index);
-        hub.wake();
+        hub.shared.trace.spawned(index, || hub.wake());
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use core::task::{Context, Poll};
 use crate::error::{CancelKind, Cancelled, StartError};
 use crate::group::shared::Hub;
 use crate::group::task::{Extra, Note, What};
-use crate::util::panic::wake_all;
+use crate::util::panic::{sequence, wake_all};
 use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::util::sync::{Arc, Lock};
@@ -66,8 +66,12 @@ impl Target {
         if self.is_gone() || self.aborted.swap(true, Release) {
             return;
         }
-        self.hub.abort(self.index(), || self.is_gone());
-        self.task.wake();
+        // Both wake whoever polls the group, with code of the user, and the task has to be told
+        // whatever that does; also from a destructor that runs while the thread panics.
+        sequence(|steps| {
+            steps.run(|| self.hub.abort(self.index(), || self.is_gone()));
+            steps.run(|| self.task.wake());
+        });
     }
 }
 

@@ -385,6 +385,19 @@ fn a_map_is_not_deaf_after_its_waker_has_panicked() {
     }
 }
 
+// H2, P5
+#[test]
+fn an_abort_is_not_lost_when_the_waker_of_the_group_panics() {
+    let (trap, root) = (Trap::new(), Root::new());
+    let mut group = ErrGroup::<(), Fail>::new();
+    let task = group.spawn_abortable(pending());
+    assert!(trap.poll(&mut group).unwrap().is_pending());
+    trap.arm(Event::Wake);
+    assert!(caught(|| task.abort()).is_err());
+    assert_eq!(root.poll(&mut group), Poll::Ready(Ok(())));
+    assert!(task.is_finished());
+}
+
 // P1, P5: dropped while unwinding
 
 /// Polls with a waker whose drop panics, and drops the future while unwinding.
@@ -400,6 +413,22 @@ fn drop_while_unwinding<F: Future + Unpin>(mut future: F) {
     // If it is kept elsewhere, it is dropped later.
     trap.disarm();
     assert_eq!(payload.unwrap_err().downcast_ref(), Some(&"the first"));
+}
+
+/// Drops what wakes a group, while unwinding, and the waker panics. The group hears of it.
+fn wake_while_unwinding<G>(guard: impl FnOnce(&mut ErrGroup<'static, (), Fail>) -> G) {
+    let (trap, root) = (Trap::new(), Root::new());
+    let mut group = ErrGroup::new();
+    let guard = guard(&mut group);
+    assert!(trap.poll(&mut group).unwrap().is_pending());
+    trap.arm(Event::Wake);
+    let payload = caught(move || {
+        let _guard = guard;
+        resume_unwind(Box::new("the first"));
+    });
+    assert_eq!(payload.unwrap_err().downcast_ref(), Some(&"the first"));
+    assert_eq!(trap.state.sprung.load(SeqCst), 1);
+    assert_eq!(root.poll(&mut group), Poll::Ready(Ok(())));
 }
 
 macro_rules! dropped_while_unwinding {
@@ -459,6 +488,12 @@ dropped_while_unwinding! {
             });
             start.await.map(drop)
         }));
+    }
+    a_guard_that_keeps_a_group_open_and_wakes_it_while_unwinding_does_not_abort: {
+        wake_while_unwinding(|group| group.keep_open());
+    }
+    a_guard_that_aborts_a_task_and_wakes_its_group_while_unwinding_does_not_abort: {
+        wake_while_unwinding(|group| group.spawn_abortable(pending()).abort_on_drop());
     }
     a_map_that_is_dropped_while_unwinding_with_a_bad_waker_does_not_abort: {
         drop_while_unwinding(Box::pin(try_for_each([()], 1, |()| pending::<Result<(), Fail>>())));
@@ -1049,6 +1084,27 @@ mod subscribers {
         ON_ALL.call_once(|| tracing::dispatcher::set_global_default(on_all()).unwrap());
         let touchy = Touchy::default();
         tracing::dispatcher::with_default(&Dispatch::new(touchy.clone()), || f(&touchy))
+    }
+
+    #[test]
+    fn a_group_hears_of_a_task_whose_spawning_makes_a_subscriber_panic() {
+        type Spawn = fn(&mut Group);
+        let ways: [Spawn; 2] = [
+            |group| group.spawn(ready(Ok(7))),
+            |group| group.spawner().spawn(ready(Ok(7))),
+        ];
+        for spawn in ways {
+            told(|touchy| {
+                let root = Root::new();
+                let mut group = Group::new();
+                group.spawn(pending());
+                assert!(root.poll_new(group.next()).is_pending());
+                touchy.0.armed.store(2, SeqCst);
+                assert!(caught(|| spawn(&mut group)).is_err());
+                assert_eq!(root.wakes(), 1);
+                assert_eq!(root.poll_new(group.next()), Poll::Ready(Some(Ok(7))));
+            });
+        }
     }
 
     #[test]

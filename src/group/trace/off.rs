@@ -12,7 +12,10 @@ impl Group {
         Group
     }
 
-    pub(crate) fn spawned(self, _index: usize) {}
+    #[inline]
+    pub(crate) fn spawned(self, _index: usize, wake: impl FnOnce()) {
+        wake();
+    }
 
     pub(crate) fn cancelled(self, _reason: &Cancelled) {}
 

@@ -34,8 +34,12 @@ impl Group {
         Group(NEXT.fetch_add(1, Relaxed))
     }
 
-    pub(crate) fn spawned(self, index: usize) {
-        debug!(target: "errgroup", group = self.0, index, "spawned");
+    /// Tells of it, and then wakes the group, whatever the subscriber does.
+    pub(crate) fn spawned(self, index: usize, wake: impl FnOnce()) {
+        sequence(|steps| {
+            steps.run(|| debug!(target: "errgroup", group = self.0, index, "spawned"));
+            steps.run(wake);
+        });
     }
 
     /// The group's context was cancelled, for another reason than that the group is over.
