@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use crate::context::node::{Due, Node};
 use crate::error::{BoxError, CancelKind, Cancelled};
 use crate::util::list::Key;
-use crate::util::panic::drop_quietly;
+use crate::util::panic::{drop_quietly, sequence};
 use crate::util::sync::Arc;
 
 /// A node in a tree of cancellations.
@@ -567,9 +567,12 @@ impl Future for Cancelling {
         let mut at = Some(&this.node);
         while let Some(node) = at.filter(|node| node.driven) {
             if let Some(reason) = node.poll_source() {
-                let node = node.clone();
-                this.deregister();
-                node.cancel(reason);
+                // Before the others are woken: we need not wake ourselves.
+                let waker = this.key.take().and_then(|key| this.node.deregister(key));
+                sequence(|steps| {
+                    steps.run(|| _ = node.cancel(reason));
+                    steps.run(|| drop(waker));
+                });
                 break;
             }
             at = node.parent.as_ref();

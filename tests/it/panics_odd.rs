@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use crate::common::{Event, hooked};
-use crate::common::{Fail, Probe, Root, run};
+use crate::common::{Fail, Probe, Root, kind, run};
 use errgroup::{
     CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, scope, try_for_each, try_map,
 };
@@ -241,6 +241,21 @@ fn a_graceful_group_is_not_deaf_to_its_context_after_its_waker_has_panicked() {
         let reason = Fail::Cancelled(CancelKind::Cancelled);
         assert_eq!(root.poll(&mut group), Poll::Ready(Err(reason)));
     }
+}
+
+#[test]
+fn a_deadline_is_not_lost_when_the_waker_of_who_waits_panics_as_it_is_dropped() {
+    let (trap, root, time) = (Trap::new(), Root::new(), Probe::new());
+    let context = CancelContext::new().with_deadline(time.task());
+    let (mut first, mut second) = (context.cancelled(), context.cancelled());
+    assert!(trap.poll(&mut first).unwrap().is_pending());
+    assert!(root.poll(&mut second).is_pending());
+    time.set(());
+    trap.arm(Event::Drop);
+    assert!(trap.poll(&mut first).is_err());
+    assert_eq!(kind(&context), Some(CancelKind::DeadlineExceeded));
+    assert_eq!(root.wakes(), 1);
+    assert!(root.poll(&mut first).is_ready());
 }
 
 #[test]
