@@ -76,7 +76,7 @@ where
         };
         // What is closed for good has nothing to grant a grace to.
         if !is_closed && graceful.poll(cx, trace) {
-            self.cut_off();
+            self.poll_grace(cx);
         }
         // Who fails wants the first error alone.
         while !(self.aim.fails() && self.kept.as_ref().is_some_and(|kept| kept.has_error())) {
@@ -87,6 +87,16 @@ where
             let Some((index, error)) = cut else { break };
             self.kept.get_or_insert_default().push_error(index, error);
         }
+    }
+
+    #[cold]
+    fn poll_grace(&mut self, cx: &mut Context<'_>) {
+        sequence(|steps| {
+            let graceful = self.graceful.as_mut();
+            if graceful.is_some_and(|graceful| graceful.poll_grace(cx, steps)) {
+                steps.run(|| self.cut_off());
+            }
+        });
     }
 
     /// Drops what is left when the grace is over.

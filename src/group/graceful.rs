@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use crate::context::{CancelContext, Cancelling};
 use crate::error::{BoxError, CancelKind, Cancelled};
 use crate::group::trace;
-use crate::util::panic::sequence;
+use crate::util::panic::{Sequence, in_passing, sequence};
 
 /// The context of a graceful group.
 pub(crate) struct Graceful<E, F> {
@@ -52,9 +52,7 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
         }
     }
 
-    /// Polls the context, and once it is cancelled, the grace. True when that is over. It gets the
-    /// waker of the parent itself, so that a grace that wakes itself is polled once in a poll of
-    /// the group.
+    /// Polls the context. True if it is cancelled, and there is a grace to poll.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, group: trace::Group) -> bool {
         if let Some(watch) = &mut self.watch {
             if let Poll::Ready(reason) = Pin::new(watch).poll(cx) {
@@ -62,9 +60,13 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
                 self.note(reason, group);
             }
         }
-        if self.reason.is_none() {
-            return false;
-        }
+        let has_grace = |grace: &Grace<_, _>| grace.future.is_some();
+        self.reason.is_some() && self.grace.as_ref().is_some_and(has_grace)
+    }
+
+    /// Polls the grace. True when it is over. It gets the waker of the parent itself, so that a
+    /// grace that wakes itself is polled once in a poll of the group.
+    pub(crate) fn poll_grace(&mut self, cx: &mut Context<'_>, steps: &mut Sequence) -> bool {
         let Some(grace) = &mut self.grace else {
             return false;
         };
@@ -72,11 +74,14 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
         let Some(mut future) = grace.future.take() else {
             return false;
         };
-        let is_over = Pin::new(&mut future).poll(cx).is_ready();
-        if !is_over {
+        let mut is_over = None;
+        steps.run(|| is_over = Some(Pin::new(&mut future).poll(cx).is_ready()));
+        if is_over == Some(false) {
             grace.future = Some(future);
+        } else {
+            steps.run(|| drop(future));
         }
-        is_over
+        is_over == Some(true)
     }
 
     /// Whether nobody has cancelled the context yet.
@@ -96,14 +101,15 @@ impl<E, F: Future + Unpin> Graceful<E, F> {
         cause: Option<BoxError>,
         group: trace::Group,
     ) {
-        // Dropped first: the group knows, and need not be woken for it.
-        if self.watch.take().is_none() {
+        let Some(watch) = self.watch.take() else {
             return;
-        }
+        };
         sequence(|steps| {
+            // First: the group knows, and need not be woken for it.
+            steps.run(|| drop(watch));
             steps.run(|| _ = self.context.cancel_as(kind, cause));
             if let Some(reason) = self.context.reason() {
-                self.note(reason, group);
+                steps.run(|| self.note(reason, group));
             }
         });
     }
@@ -173,7 +179,9 @@ where
         }
         match self.project() {
             LazyProjection::Idle { .. } => unreachable!(),
-            LazyProjection::Running { future } => future.poll(cx).map(drop),
+            LazyProjection::Running { future } => future
+                .poll(cx)
+                .map(|output| in_passing(|steps| steps.run(|| drop(output)))),
         }
     }
 }

@@ -244,6 +244,30 @@ fn a_graceful_group_is_not_deaf_to_its_context_after_its_waker_has_panicked() {
 }
 
 #[test]
+fn a_graceful_group_cancels_its_context_though_its_waker_panics_as_it_is_dropped() {
+    type End = fn(&Trap, Group);
+    let ends: [(CancelKind, End); 2] = [
+        (CancelKind::TaskFailed, |trap, mut group| {
+            assert!(trap.poll(&mut group).is_err());
+            assert_eq!(run(&mut group), Err("no".into()));
+        }),
+        (CancelKind::Finished, |_, group| {
+            assert!(caught(|| drop(group)).is_err());
+        }),
+    ];
+    for (expected, end) in ends {
+        let (trap, probe) = (Trap::new(), Probe::new());
+        let (context, mut group) = Group::with_context(&CancelContext::new());
+        group.spawn(probe.task());
+        assert!(trap.poll(&mut group).unwrap().is_pending());
+        probe.finish(Err("no".into()));
+        trap.arm(Event::Drop);
+        end(&trap, group);
+        assert_eq!(kind(&context), Some(expected));
+    }
+}
+
+#[test]
 fn a_deadline_is_not_lost_when_the_waker_of_who_waits_panics_as_it_is_dropped() {
     let (trap, root, time) = (Trap::new(), Root::new(), Probe::new());
     let context = CancelContext::new().with_deadline(time.task());
@@ -758,6 +782,62 @@ fn a_map_keeps_its_first_error_when_a_destructor_of_a_sibling_panics() {
         }
         panic!("the error is lost");
     }
+}
+
+// P1, P5: graces
+
+#[test]
+fn a_grace_that_is_over_cuts_though_its_destructor_panics() {
+    for blast in BLASTS {
+        for (name, finish) in FINISHES {
+            let grace = move || Bomb(ready(()), blast);
+            let (context, mut group) = ErrGroup::with_grace(&CancelContext::new(), grace);
+            let probe = Probe::new();
+            group.spawn(probe.task());
+            context.cancel();
+            assert!(forget(caught(|| ignore(Root::new().poll(&mut group)))).is_none());
+            assert!(probe.is_dropped(), "{name}");
+            let reason = Fail::Cancelled(CancelKind::Cancelled);
+            assert_eq!(finish(group), [Err(reason)], "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_grace_that_is_over_cuts_though_its_output_panics_as_it_is_dropped() {
+    for blast in BLASTS {
+        let grace = move || ready(Bomb((), blast));
+        let (context, mut group) = ErrGroup::<(), Fail>::with_grace(&CancelContext::new(), grace);
+        group.spawn(pending());
+        context.cancel();
+        let reason = Fail::Cancelled(CancelKind::Cancelled);
+        assert_eq!(run(group), Err(reason));
+    }
+}
+
+#[test]
+fn a_grace_that_panics_when_polled_and_when_dropped_does_not_abort() {
+    alone(
+        "a_grace_that_panics_when_polled_and_when_dropped_does_not_abort",
+        || {
+            for blast in BLASTS {
+                let root = Root::new();
+                let poll = poll_fn(|_| -> Poll<()> { resume_unwind(Box::new("poll")) });
+                let grace = move || Bomb(poll, blast);
+                let (context, mut group) =
+                    ErrGroup::<(), Fail>::with_grace(&CancelContext::new(), grace);
+                let probe = Probe::new();
+                group.spawn(probe.task());
+                context.cancel();
+                let payload = caught(|| ignore(root.poll(&mut group))).unwrap_err();
+                assert_eq!(payload.downcast_ref(), Some(&"poll"));
+                // It is gone, and cuts nothing.
+                assert!(root.poll(&mut group).is_pending());
+                probe.finish(Ok(()));
+                assert_eq!(root.poll(&mut group), Poll::Ready(Ok(())));
+            }
+        },
+    );
 }
 
 // P5: conversions
