@@ -365,6 +365,9 @@ impl<R, E> Extra<Result<R, E>> for Body<R> {
                 self.value.with(|place| *place = Some(value));
                 None
             }
+        if poll.is_ready() {
+            self.note.leave();
+        }
             Err(error) => Some(Err(error)),
         })
     }

@@ -121,6 +121,37 @@ fn a_scope_whose_tasks_end_first_waits_for_its_body() {
     assert_eq!(root.poll(&mut scope), Poll::Ready(Ok(3)));
 }
 
+// R13
+#[test]
+fn a_body_is_not_counted_while_it_is_dropped() {
+    let root = Root::new();
+    for outcome in [Ok(7), Err("no")] {
+        let counts = Arc::new(Mutex::new(Vec::new()));
+        let theirs = counts.clone();
+        let mut scope = Box::pin(scope(move |s: ErrSpawner<'static, (), &str>| {
+            s.spawn(pending());
+            let count = move || {
+                theirs
+                    .lock()
+                    .unwrap()
+                    .push((s.running(), s.queued(), s.len()))
+            };
+            let guard = OnDrop(count);
+            let mut woken = false;
+            poll_fn(move |cx| {
+                let _held = &guard;
+                if std::mem::replace(&mut woken, true) {
+                    return Poll::Ready(outcome);
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        }));
+        while root.poll(&mut scope).is_pending() && counts.lock().unwrap().is_empty() {}
+        assert_eq!(*counts.lock().unwrap(), [(1, 0, 1)], "{outcome:?}");
+    }
+}
+
 #[test]
 fn tasks_that_spawn_on_after_the_body_has_ended_are_waited_for() {
     fn chain<'env>(s: ErrSpawner<'env, (), ()>, left: usize, count: &'env AtomicUsize) {
