@@ -169,7 +169,10 @@ impl<U> Promise<U> {
     /// Nobody waits any more.
     fn abandon(&self) {
         let value = self.value.with(|value| mem::replace(value, Value::Gone));
-        drop(value);
+        sequence(|steps| {
+            steps.run(|| drop(value));
+            steps.run(|| drop(self.waiter.take()));
+        });
     }
 
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<U, Cancelled>> {

@@ -1259,6 +1259,22 @@ fn start_waits_until_the_task_is_up_and_gives_its_value() {
 }
 
 #[test]
+fn who_no_longer_waits_for_a_start_leaves_no_waker() {
+    let (root, other) = (Root::new(), Root::new());
+    let mut group = Group::new();
+    let spawner = group.spawner();
+    let mut start = Box::pin(spawner.start(|started: Started<u16>| async move {
+        let _started = started;
+        pending().await
+    }));
+    assert!(root.poll(&mut start).is_pending());
+    assert!(other.poll(&mut group).is_pending());
+    assert_ne!(root.clones(), 0);
+    drop(start);
+    assert_eq!((root.clones(), group.running()), (0, 0));
+}
+
+#[test]
 fn until_it_is_up_a_task_counts_for_being_done_but_not_for_the_limit() {
     let root = Root::new();
     let mut group = Group::new().limit(1);
