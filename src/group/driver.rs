@@ -143,10 +143,12 @@ where
     }
 
     pub(crate) fn set_limit(&mut self, limit: usize) {
-        let hub = self.engine.parker();
+        let hub = self.share().clone();
         hub.shared.set_limit(limit);
-        hub.wake_if_parked();
-        self.notice_room();
+        sequence(|steps| {
+            steps.run(|| hub.wake_if_parked());
+            steps.run(|| self.notice_room());
+        });
     }
 }
 

@@ -11,6 +11,7 @@ use crate::group::mail::{Mail, closed, closed_or_full};
 use crate::group::queue::Lane;
 use crate::group::shared::{Gate, Hub};
 use crate::group::task::{Noted, Plain, What};
+use crate::util::panic::sequence;
 use crate::util::sync::Arc;
 
 /// Spawns tasks into the [`ErrGroup`](crate::ErrGroup) it came from.
@@ -345,9 +346,12 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// assert!(spawner.try_spawn(async { Ok(()) }).is_ok());
     /// ```
     pub fn set_limit(&self, n: usize) {
-        self.hub().shared.set_limit(n);
-        self.hub().wake();
-        self.mail.notice_room();
+        let hub = self.hub();
+        hub.shared.set_limit(n);
+        sequence(|steps| {
+            steps.run(|| hub.wake());
+            steps.run(|| self.mail.notice_room());
+        });
     }
 
     /// How many tasks may run at once; `usize::MAX` if there is no limit.

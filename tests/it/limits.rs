@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use crate::common::{OnDrop, Probe, Root, probes, run, yields};
+use crate::common::{OnDrop, Probe, Root, on_wake, poll_with, probes, run, yields};
 use errgroup::{CancelContext, ErrGroup, ErrSpawner, LocalErrGroup};
 
 type Unit = Result<(), &'static str>;
@@ -412,6 +412,28 @@ fn everyone_who_waits_for_room_is_woken_by_a_higher_limit() {
     let waiters = Waiters::new(&spawner, 3);
     group.set_limit(3);
     waiters.expect(true);
+}
+
+// P5
+#[test]
+fn everyone_who_waits_for_room_is_woken_by_a_higher_limit_though_the_waker_of_the_group_panics() {
+    type Raise =
+        fn(&mut ErrGroup<'static, (), &'static str>, &ErrSpawner<'static, (), &'static str>);
+    let ways: [Raise; 2] = [
+        |_, spawner| spawner.set_limit(2),
+        |group, _| group.set_limit(2),
+    ];
+    for raise in ways {
+        let mut group = ErrGroup::new().limit(1);
+        group.spawn(pending());
+        let spawner = group.spawner();
+        let bad = on_wake(|| panic!("waker"));
+        assert!(poll_with(&mut group, &bad).is_pending());
+        let waiters = Waiters::new(&spawner, 3);
+        let raised = catch_unwind(AssertUnwindSafe(|| raise(&mut group, &spawner)));
+        assert!(raised.is_err());
+        waiters.expect(true);
+    }
 }
 
 #[test]
