@@ -183,10 +183,8 @@ where
         }
         if self.hub().is_some() {
             let queue = mem::replace(&mut self.queue, Queue::new());
-            let running: Vec<_> = self.engine.take_tasks().collect();
-            // Not all: a spawner may have sent more since.
-            self.share().shared.leave(running.len() + queue.len());
-            self.drop_aborted(running, queue.into_tasks());
+            let running = self.engine.take_tasks().collect();
+            self.drop_aborted(running, queue.into_tasks().collect());
         }
     }
 
@@ -196,18 +194,19 @@ where
     pub(super) fn abort_below(&mut self, below: usize) {
         let queued = self.queue.take_below(below);
         let running = self.engine.take_below(below);
-        self.share().shared.leave(queued.len() + running.len());
         self.drop_aborted(running, queued);
     }
 
     /// Drops tasks. Meanwhile the group takes no others.
-    pub(super) fn drop_aborted(&mut self, running: Vec<F>, queued: impl IntoIterator<Item = F>) {
+    fn drop_aborted(&mut self, running: Vec<F>, queued: Vec<F>) {
         let hub = self.share().clone();
         let before = self.gate();
         let reason = self.set_reason(Some(Cancelled::new(CancelKind::Cancelled, None)));
         sequence(|steps| {
             let incoming = self.turn(Gate::Paused);
             self.queue.append(incoming);
+            // Only now: the room that they leave is not given away before they are dropped.
+            hub.shared.leave(running.len() + queued.len());
             let doomed = mem::take(&mut self.doomed);
             steps.drop_each(running);
             steps.drop_each(queued);

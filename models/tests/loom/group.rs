@@ -371,6 +371,29 @@ fn an_abort_of_all_from_a_thread_drops_what_came_before_it_and_nothing_after() {
     });
 }
 
+// R13: while it drops them, it takes nothing.
+#[test]
+fn the_room_of_tasks_that_are_aborted_is_given_away_only_when_they_are_dropped() {
+    model(3, || {
+        let data = Arc::new(AtomicUsize::new(0));
+        let guard = Does(data.clone());
+        let mut group = Group::new().limit(1);
+        group.spawn(async move {
+            let _guard = guard;
+            std::future::pending().await
+        });
+        let spawner = group.spawner();
+        let other = thread::spawn(move || {
+            if spawner.try_spawn(async { Ok(()) }).is_ok() {
+                assert_eq!(data.load(Relaxed), 1);
+            }
+        });
+        group.abort_all();
+        other.join().unwrap();
+        block_on(group).unwrap();
+    });
+}
+
 // R13
 #[test]
 fn two_aborts_of_all_drop_what_came_before_each() {
