@@ -29,6 +29,7 @@ use crate::util::waker::WakerCell;
 pub(super) struct Target {
     hub: Arc<Hub>,
     index: AtomicUsize,
+    /// Raised by the first abort, and when the task is gone: then there is nothing to abort.
     aborted: AtomicBool,
     gone: AtomicBool,
     task: WakerCell,
@@ -113,7 +114,9 @@ impl<T, E> Extra<Result<T, E>> for Abortable {
 impl Drop for Abortable {
     fn drop(&mut self) {
         self.0.gone.store(true, Release);
-        if self.0.is_aborted() {
+        // Swapped, so that one of two comes first: an abort that comes later does nothing. One that
+        // came before has noted the task, or finds it gone when it does so after this.
+        if self.0.aborted.swap(true, Relaxed) {
             self.0.hub.shared.forget_aborted(self.0.index());
         }
         // It is one of the group's own: dropping it runs no code of the user.
@@ -363,14 +366,14 @@ impl<R, E> Extra<Result<R, E>> for Body<R> {
     }
 
     fn after_poll(&mut self, poll: Poll<Result<R, E>>) -> Poll<Option<Result<(), E>>> {
+        if poll.is_ready() {
+            self.note.leave();
+        }
         poll.map(|outcome| match outcome {
             Ok(value) => {
                 self.value.with(|place| *place = Some(value));
                 None
             }
-        if poll.is_ready() {
-            self.note.leave();
-        }
             Err(error) => Some(Err(error)),
         })
     }
