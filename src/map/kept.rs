@@ -6,15 +6,6 @@ use core::mem;
 
 use crate::util::panic::sequence;
 
-/// One after the other, whatever their destructors do.
-impl<O> Drop for Outputs<O> {
-    fn drop(&mut self) {
-        if !self.waiting.is_empty() {
-            sequence(|steps| steps.drop_each(mem::take(&mut self.waiting)));
-        }
-    }
-}
-
 /// Outputs that wait for whoever takes them.
 pub(super) struct Outputs<O> {
     /// The first place is that of the next output to be given.
@@ -52,6 +43,15 @@ impl<O> Outputs<O> {
         self.waiting.pop_front();
         self.given += 1;
         Some(output)
+    }
+}
+
+/// One after the other, whatever their destructors do.
+impl<O> Drop for Outputs<O> {
+    fn drop(&mut self) {
+        if !self.waiting.is_empty() {
+            sequence(|steps| steps.drop_each(mem::take(&mut self.waiting)));
+        }
     }
 }
 

@@ -41,8 +41,9 @@ use crate::map::work::Work;
 /// # Panics
 ///
 /// If `limit` is 0, at the call. A panic of `f`, of a future or of `items` goes on out of the
-/// poll. Polling it after that, or after it has completed, panics, too. A destructor that panics
-/// when the rest is dropped after an error stops nothing: the error is returned.
+/// poll, and everything is dropped at once. Polling it after that, or after it has completed,
+/// panics, too. A destructor that panics when the rest is dropped after an error stops nothing: the
+/// error is returned.
 ///
 /// # Cancel safety
 ///
@@ -337,8 +338,9 @@ impl<S, F, Fut> fmt::Debug for TryForEach<S, F, Fut> {
 ///
 /// # Panics
 ///
-/// If `limit` is 0, at the call. A panic of `f`, of a future or of `items` goes on out of the
-/// poll. Polling it after that panics, too.
+/// If `limit` is 0, at the call. A panic of `f`, of a future (also as it is dropped) or of `items`
+/// goes on out of the poll. There may be an output missing then, so the stream is over: it drops
+/// everything at once, also outputs that wait for their turn, and polling it after that panics, too.
 ///
 /// # Cancel safety
 ///

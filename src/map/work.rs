@@ -44,9 +44,28 @@ pin_project! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Running,
-    /// A poll has not come to an end, because something panicked: an output is missing.
+    /// A poll has not come to an end: it goes on, or something has panicked.
     Polling,
     Over,
+}
+
+/// A poll. If code of the user panics in it, an output is missing: then everything is dropped at
+/// once.
+struct Guard<'a, S, F, Fut, V: Default> {
+    work: Pin<&'a mut Work<S, F, Fut>>,
+    /// What came of the items.
+    kept: &'a mut V,
+}
+
+impl<S, F, Fut, V: Default> Drop for Guard<'_, S, F, Fut, V> {
+    fn drop(&mut self) {
+        if self.work.stage == Stage::Polling {
+            sequence(|steps| {
+                steps.run(|| drop(mem::take(self.kept)));
+                self.work.as_mut().empty(steps);
+            });
+        }
+    }
 }
 
 /// A place for a future, to be used again for another.
@@ -167,7 +186,6 @@ impl<S, F, Fut> Work<S, F, Fut> {
     /// Drops everything: the stream, the function, and what runs.
     fn empty(self: Pin<&mut Self>, steps: &mut Sequence) {
         let mut this = self.project();
-        *this.stage = Stage::Over;
         let (f, free) = (this.f.take(), mem::take(this.free));
         steps.drop_each(this.engine.take_tasks());
         steps.run(|| this.items.set(None));
@@ -176,7 +194,8 @@ impl<S, F, Fut> Work<S, F, Fut> {
     }
 
     /// Drops everything, and `more`, when the result is known.
-    fn end<X>(self: Pin<&mut Self>, more: X) {
+    fn end<X>(mut self: Pin<&mut Self>, more: X) {
+        *self.as_mut().project().stage = Stage::Over;
         in_passing(|steps| {
             steps.run(|| drop(more));
             self.empty(steps);
@@ -280,13 +299,18 @@ where
         if !self.as_mut().enter(cx) {
             return Poll::Pending;
         }
+        let mut guard = Guard {
+            work: self,
+            kept: values,
+        };
+        let Guard { work, kept } = &mut guard;
         loop {
             let mut failure = None;
-            let last = self
+            let last = work
                 .as_mut()
                 .run(cx, usize::MAX, |index, output| match output {
                     Ok(value) => {
-                        values.put(index, value);
+                        kept.put(index, value);
                         true
                     }
                     Err(error) => {
@@ -295,14 +319,14 @@ where
                     }
                 });
             if let Some(error) = failure {
-                self.end((last, mem::take(values)));
+                work.as_mut().end((last, mem::take(*kept)));
                 return Poll::Ready(Err(error));
             }
-            if self.is_done() {
-                self.end(());
-                return Poll::Ready(Ok(mem::take(values)));
+            if work.is_done() {
+                work.as_mut().end(());
+                return Poll::Ready(Ok(mem::take(*kept)));
             }
-            if self.as_mut().park(cx, usize::MAX) {
+            if work.as_mut().park(cx, usize::MAX) {
                 return Poll::Pending;
             }
         }
@@ -321,20 +345,25 @@ where
         if !self.as_mut().enter(cx) {
             return Poll::Pending;
         }
+        let mut guard = Guard {
+            work: self,
+            kept: outputs,
+        };
+        let Guard { work, kept } = &mut guard;
         loop {
-            let until = outputs.given.saturating_add(self.limit);
-            self.as_mut().run(cx, until, |index, output| {
-                put(outputs, index, output);
+            let until = kept.given.saturating_add(work.limit);
+            work.as_mut().run(cx, until, |index, output| {
+                put(kept, index, output);
                 true
             });
-            if let Some(output) = outputs.take() {
+            if let Some(output) = kept.take() {
                 return Poll::Ready(Some(output));
             }
-            if self.is_done() {
-                self.end(());
+            if work.is_done() {
+                work.as_mut().end(());
                 return Poll::Ready(None);
             }
-            if self.as_mut().park(cx, until) {
+            if work.as_mut().park(cx, until) {
                 return Poll::Pending;
             }
         }

@@ -1,23 +1,27 @@
 //! A map that is over holds nothing: not its source, not its function, not what it kept.
 
 use std::cell::RefCell;
-use std::future::{Future, pending, ready};
+use std::future::{Future, pending, poll_fn, ready};
 use std::marker::PhantomPinned;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::common::{Root, run};
-use errgroup::{try_for_each, try_for_each_stream, try_map, try_map_stream};
+use crate::common::{OnDrop, Root, panics, run};
+use errgroup::{
+    buffer_unordered, buffered, try_for_each, try_for_each_stream, try_map, try_map_stream,
+};
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, FusedFuture, FutureExt};
-use futures::stream::{Stream, StreamExt};
+use futures::stream::{FusedStream, Stream, StreamExt, iter};
 
 type Task = BoxFuture<'static, Result<Arc<()>, &'static str>>;
 
 /// A source that holds something.
 struct Source {
     tasks: std::vec::IntoIter<Task>,
+    /// At its end.
+    panics: bool,
     _alive: Arc<()>,
 }
 
@@ -25,7 +29,9 @@ impl Iterator for Source {
     type Item = Task;
 
     fn next(&mut self) -> Option<Task> {
-        self.tasks.next()
+        let next = self.tasks.next();
+        assert!(next.is_some() || !self.panics, "no more");
+        next
     }
 }
 
@@ -62,6 +68,7 @@ fn source(alive: &Arc<()>, fails: bool) -> Source {
     }
     Source {
         tasks: tasks.into_iter(),
+        panics: false,
         _alive: alive.clone(),
     }
 }
@@ -131,6 +138,92 @@ fn a_source_that_has_ended_is_dropped_at_the_end_at_the_latest() {
         false,
         try_map(source(&alive, false), 1, |task| task),
     );
+}
+
+/// Where a map panics at its third item.
+#[derive(Clone, Copy, Debug)]
+enum Where {
+    Source,
+    Function,
+    Poll,
+    Destructor,
+}
+
+/// What keeps `alive` alive, and panics while the first item is not done.
+fn panicking(alive: &Arc<()>, at: Where) -> (Source, impl FnMut(Task) -> Task + use<>) {
+    let held = alive.clone();
+    let first = async move {
+        let _held = held;
+        pending().await
+    };
+    let mut tasks = vec![first.boxed(), ready(Ok(alive.clone())).boxed()];
+    match at {
+        Where::Source => {}
+        Where::Function => tasks.push(pending().boxed()),
+        Where::Poll => tasks.push(async { panic!("no more") }.boxed()),
+        Where::Destructor => {
+            let guard = OnDrop(|| panic!("no more"));
+            let third = poll_fn(move |_| {
+                let _held = &guard;
+                Poll::Ready(Ok(Arc::default()))
+            });
+            tasks.push(third.boxed());
+        }
+    }
+    let source = Source {
+        tasks: tasks.into_iter(),
+        panics: matches!(at, Where::Source),
+        _alive: alive.clone(),
+    };
+    let (held, mut calls) = (alive.clone(), 0);
+    let f = move |task| {
+        let _held = &held;
+        calls += 1;
+        assert!(calls < 3 || !matches!(at, Where::Function), "no more");
+        task
+    };
+    (source, f)
+}
+
+// M1, M2, P1
+#[test]
+fn a_map_that_has_panicked_drops_everything_and_panics_when_it_is_polled_again() {
+    let root = Root::new();
+    for at in [
+        Where::Source,
+        Where::Function,
+        Where::Poll,
+        Where::Destructor,
+    ] {
+        let alive = Arc::new(());
+        let check = |poll: &mut dyn FnMut()| {
+            assert_eq!(panics(&mut *poll), "no more", "{at:?}");
+            // It is still there.
+            assert_eq!(Arc::strong_count(&alive), 1, "{at:?}");
+            assert_eq!(root.clones(), 0, "{at:?}: a waker is left");
+            assert_eq!(panics(poll), "polled after it was over", "{at:?}");
+        };
+        let (source, f) = panicking(&alive, at);
+        let mut map = Box::pin(try_map(source, 3, f));
+        check(&mut || _ = root.poll(&mut map));
+        assert!(map.is_terminated());
+
+        let (source, mut f) = panicking(&alive, at);
+        let f = move |task| f(task).map(|result| result.map(drop));
+        let mut each = Box::pin(try_for_each(source, 3, f));
+        check(&mut || _ = root.poll(&mut each));
+        assert!(each.is_terminated());
+
+        let (source, f) = panicking(&alive, at);
+        let mut ordered = Box::pin(buffered(iter(source), 3, f));
+        check(&mut || _ = root.poll(&mut ordered.next()));
+        assert!(ordered.is_terminated());
+
+        let (source, f) = panicking(&alive, at);
+        let mut unordered = Box::pin(buffer_unordered(iter(source), 3, f));
+        check(&mut || _ = root.poll(&mut unordered.next()));
+        assert!(unordered.is_terminated());
+    }
 }
 
 #[test]
