@@ -15,7 +15,7 @@ use crate::util::list::{Key, List};
 use crate::util::panic::{Sequence, sequence};
 use crate::util::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use crate::util::sync::{Arc, Lock, SetOnce, Weak};
-use crate::util::waiters::{self, Waiters};
+use crate::util::waiters::{Waiter, Waiters};
 
 /// One context of the tree.
 ///
@@ -304,15 +304,35 @@ impl Node {
     /// Registers a waiter, for the first time or once more. The caller has to look again whether
     /// the node is cancelled.
     pub(crate) fn register(self: &Arc<Self>, key: &mut Option<Key>, waker: &Waker) {
-        match *key {
-            Some(key) => drop(waiters::refresh(&self.state, key, waker, |state| {
-                self.open(state)
-            })),
-            None => {
-                *key = waiters::register(&self.state, waker, (), |state| self.open(state));
-                self.link();
+        if let Some(key) = *key {
+            // Mostly the same task polls again, and nothing needs to be cloned.
+            let is_known = self.state.with(|state| {
+                let known = &self.open(state)?.get_mut(key).waker;
+                Some(known.as_ref().is_some_and(|known| known.will_wake(waker)))
+            });
+            if is_known != Some(false) {
+                return;
             }
         }
+        let is_new = key.is_none();
+        let mut waker = Some(waker.clone());
+        self.state.with(|state| {
+            let Some(waiters) = self.open(state) else {
+                return;
+            };
+            match *key {
+                Some(key) => mem::swap(&mut waiters.get_mut(key).waker, &mut waker),
+                None => {
+                    let waker = waker.take();
+                    *key = Some(waiters.push_back(Waiter { waker, data: () }));
+                }
+            }
+        });
+        if is_new {
+            self.link();
+        }
+        // The one before, or one that nobody needs: afterwards, because that may panic.
+        drop(waker);
     }
 
     /// The list for new waiters, if the node is not set.

@@ -7,13 +7,11 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::mem;
 use core::task::Waker;
 
-use crate::util::list::{Key, List};
-use crate::util::sync::Lock;
+use crate::util::list::List;
 
-/// A list of those who wait, in the order in which they came; plain data, kept behind a [`Lock`].
+/// A list of those who wait, in the order in which they came; plain data, kept behind a lock.
 pub(crate) type Waiters<D = ()> = List<Waiter<D>>;
 
 pub(crate) struct Waiter<D> {
@@ -81,48 +79,4 @@ impl Errands {
         }
         errand
     }
-}
-
-/// Adds a waiter with `waker` to the list that `open` finds behind the lock, if it finds one.
-pub(crate) fn register<S, D>(
-    lock: &Lock<S>,
-    waker: &Waker,
-    data: D,
-    open: impl FnOnce(&mut S) -> Option<&mut Waiters<D>>,
-) -> Option<Key> {
-    let mut waiter = Some(Waiter {
-        waker: Some(waker.clone()),
-        data,
-    });
-    lock.with(|state| open(state).and_then(|list| Some(list.push_back(waiter.take()?))))
-}
-
-/// Sees to it that the waiter at `key` will wake `waker`, unless `open` finds that it need not
-/// wait any more.
-///
-/// Returns whether it still waits, and a waker that the caller has to drop: afterwards, because
-/// that may panic.
-pub(crate) fn refresh<S, D>(
-    lock: &Lock<S>,
-    key: Key,
-    waker: &Waker,
-    open: impl Fn(&mut S) -> Option<&mut Waiters<D>>,
-) -> (bool, Option<Waker>) {
-    // Mostly the same task polls again, and nothing needs to be cloned.
-    let current = lock.with(|state| {
-        let known = &open(state)?.get_mut(key).waker;
-        Some(known.as_ref().is_some_and(|known| known.will_wake(waker)))
-    });
-    if current != Some(false) {
-        return (current.is_some(), None);
-    }
-    let mut waker = Some(waker.clone());
-    let waits = lock.with(|state| match open(state) {
-        Some(list) => {
-            mem::swap(&mut list.get_mut(key).waker, &mut waker);
-            true
-        }
-        None => false,
-    });
-    (waits, waker)
 }
