@@ -13,7 +13,7 @@ use crate::error::BoxError;
 use crate::group::aim::{Aim, End};
 use crate::group::feed::{Feed, is_startable};
 use crate::group::graceful::{Grace, Graceful};
-use crate::group::mail::{Mail, Refused};
+use crate::group::mail::{Mail, Refused, admit};
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::{Lane, Queue};
 use crate::group::shared::{Aborts, BODY, Gate, Hub, Shared};
@@ -128,18 +128,9 @@ where
             return mail.push(task, lane, refusal, make);
         }
         let hub = self.engine.parker();
-        if let Some(refused) = refusal(hub) {
-            return Err((task, refused));
-        }
-        let index = hub.shared.count();
-        self.queue.push(index, make(task, index, hub), lane);
+        let index = admit(&mut self.queue, hub, task, lane, refusal, make)?;
         hub.shared.trace.spawned(index, || hub.wake_if_parked());
         Ok(())
-    }
-
-    /// Takes the body of a scope.
-    pub(crate) fn set_body(&mut self, body: F) {
-        self.queue.set_body(body);
     }
 
     pub(crate) fn set_limit(&mut self, limit: usize) {

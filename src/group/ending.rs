@@ -68,7 +68,7 @@ where
         }
     }
 
-    pub(super) fn poll_context(&mut self, cx: &mut Context<'_>) {
+    fn poll_context(&mut self, cx: &mut Context<'_>) {
         let trace = self.share().shared.trace;
         let is_closed = self.gate() == Gate::Closed;
         let Some(graceful) = &mut self.graceful else {
@@ -101,7 +101,7 @@ where
 
     /// Drops what is left when the grace is over.
     #[cold]
-    pub(super) fn cut_off(&mut self) {
+    fn cut_off(&mut self) {
         let hub = self.share().clone();
         if let Some(mail) = &self.mail {
             self.queue.append(mail.turn(Gate::Failed));
@@ -154,7 +154,7 @@ where
     }
 
     /// Drops every task. The gate is closed to new ones before, and stays so.
-    pub(super) fn drop_tasks(&mut self, gate: Gate, steps: &mut Sequence) {
+    fn drop_tasks(&mut self, gate: Gate, steps: &mut Sequence) {
         let incoming = self.turn(gate);
         let queue = mem::replace(&mut self.queue, Queue::new());
         let tasks = self.engine.take_tasks();
@@ -168,7 +168,7 @@ where
     }
 
     /// Drops the queued tasks, and refuses new ones.
-    pub(super) fn drop_queue(&mut self, steps: &mut Sequence) {
+    fn drop_queue(&mut self, steps: &mut Sequence) {
         let incoming = self.turn(Gate::Failed);
         let queue = mem::replace(&mut self.queue, Queue::new());
         self.share().shared.leave(incoming.len() + queue.len());
@@ -246,7 +246,7 @@ where
         true
     }
 
-    pub(super) fn finish(&mut self) {
+    fn finish(&mut self) {
         let Some(graceful) = &mut self.graceful else {
             return;
         };
@@ -267,7 +267,7 @@ where
     }
 
     #[cold]
-    pub(super) fn close_with_all(&mut self) {
+    fn close_with_all(&mut self) {
         sequence(|steps| {
             steps.run(|| self.finish());
             self.drop_tasks(Gate::Closed, steps);

@@ -47,6 +47,25 @@ pub(crate) fn closed_or_full(hub: &Hub) -> Option<Refused> {
 
 impl<F> Mail<F> {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
+/// Takes a task into `queue`, unless `refusal` has something against it, and gives its index.
+/// `make` makes it of what is given and its index.
+#[inline]
+pub(crate) fn admit<F, B>(
+    queue: &mut Queue<F>,
+    hub: &Arc<Hub>,
+    task: B,
+    lane: Lane,
+    refusal: fn(&Hub) -> Option<Refused>,
+    make: impl FnOnce(B, usize, &Arc<Hub>) -> F,
+) -> Result<usize, (B, Refused)> {
+    if let Some(refused) = refusal(hub) {
+        return Err((task, refused));
+    }
+    let index = hub.shared.count();
+    queue.push(index, make(task, index, hub), lane);
+    Ok(index)
+}
+
         Mail {
             hub,
             incoming: Lock::new(Queue::new()),
@@ -65,11 +84,7 @@ impl<F> Mail<F> {
     ) -> Result<(), (B, Refused)> {
         let hub = &self.hub;
         let index = self.incoming.with(|incoming| {
-            if let Some(refused) = refusal(hub) {
-                return Err((task, refused));
-            }
-            let index = hub.shared.count();
-            incoming.push(index, make(task, index, hub), lane);
+            let index = admit(incoming, hub, task, lane, refusal, make)?;
             hub.shared.ask(MAIL);
             Ok(index)
         })?;

@@ -1218,7 +1218,8 @@ impl<T, E, K: Flavor> Unpin for Group<'_, T, E, K> {}
 /// Terminated once it has returned, until something is spawned or it is kept open.
 impl<T, E, K: Flavor> FusedFuture for Group<'_, T, E, K> {
     fn is_terminated(&self) -> bool {
-        self.terminated && self.is_empty() && self.look(|hub| hub.shared.open()).unwrap_or(0) == 0
+        let is_idle = |hub: &Hub| hub.shared.len() == 0 && hub.shared.open() == 0;
+        self.terminated && self.look(is_idle).unwrap_or(true)
     }
 }
 

@@ -309,7 +309,9 @@ where
         let driver = group.driver();
         let hub = driver.share().clone();
         let (value, body) = Body::new(&hub);
-        driver.set_body(make::<K, _, _>((future, body), BODY, &hub));
+        driver
+            .queue
+            .set_body(make::<K, _, _>((future, body), BODY, &hub));
         place = Some(value);
     }
     poll_fn(|cx| group.poll(cx, Aim::Scope, &mut Alone)).await;
