@@ -218,8 +218,8 @@ impl<E> Errors<E> {
         self.errors.len()
     }
 
-    /// Whether there is no error at all, which happens only when
-    /// [`first_ok`](crate::Group::first_ok) had no task to try.
+    /// Whether there is no error at all, which happens only in
+    /// [`first_ok`](crate::Group::first_ok), when no task came to an outcome.
     ///
     /// # Examples
     ///
@@ -775,8 +775,8 @@ std_only! {
     }
 }
 
-/// More permits were requested than a [`Semaphore`](crate::Semaphore) has in all, so that the
-/// request could never be met.
+/// More permits were requested than a [`Semaphore`](crate::Semaphore) has in all, or than it was
+/// left while the request waited, so that this could not be met.
 ///
 /// # Examples
 ///

@@ -22,6 +22,8 @@ impl Refused {
     }
 }
 
+/// The tasks that spawners have sent, and those who wait for room.
+///
 /// # Invariant
 ///
 /// A task is in `incoming` only if `MAIL` was raised since the owner last looked. The owner takes
@@ -45,8 +47,6 @@ pub(crate) fn closed_or_full(hub: &Hub) -> Option<Refused> {
     closed(hub).or_else(|| (!hub.shared.has_room()).then_some(Refused::Full))
 }
 
-impl<F> Mail<F> {
-    pub(crate) fn new(hub: Arc<Hub>) -> Self {
 /// Takes a task into `queue`, unless `refusal` has something against it, and gives its index.
 /// `make` makes it of what is given and its index.
 #[inline]
@@ -66,6 +66,8 @@ pub(crate) fn admit<F, B>(
     Ok(index)
 }
 
+impl<F> Mail<F> {
+    pub(crate) fn new(hub: Arc<Hub>) -> Self {
         Mail {
             hub,
             incoming: Lock::new(Queue::new()),

@@ -1157,7 +1157,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     ///
     /// # Errors
     ///
-    /// All errors, if no task succeeded; none at all, if there was no task.
+    /// All errors, if no task succeeded; none at all, if no task came to an outcome.
     ///
     /// # Examples
     ///

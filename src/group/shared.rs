@@ -32,12 +32,15 @@ pub(crate) enum Gate {
     Closed,
 }
 
+/// The counters of a group, whether it takes tasks, and what is noted of them or asked of it.
+///
 /// # Invariants
 ///
 /// 1. `spawned` and `gate` change only while the mail is locked, or, as long as there is no mail,
 ///    by the owner. So what `try_spawn` tests and what it inserts are one critical section.
 /// 2. `gone` is written by the owner alone. `uncounted`, `uncounted_running` and `background` change
-///    under the lock of `notes`. So no counter needs a read-modify-write.
+///    under the lock of `notes`. So none of these counters needs a read-modify-write; `open` does,
+///    which anybody changes at any time.
 /// 3. Somebody else who wants the owner to do something first puts down what, then raises its bit
 ///    in `asked`, then wakes it.
 /// 4. The gate is turned after its reason was set: whoever sees the one finds the other.

@@ -149,7 +149,8 @@ impl Semaphore {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`], at once, if `n` is more than the [`capacity`](Semaphore::capacity).
+    /// [`TooLarge`], if `n` is more than the [`capacity`](Semaphore::capacity): at once, or when that
+    /// is [lowered](Semaphore::set_capacity) while the request waits.
     ///
     /// # Cancel safety
     ///

@@ -5,8 +5,8 @@
 //! was, then exactly one of *finished*, *failed* (it returned an error, or has panicked) and
 //! *dropped*. All but the first are in its span, in which it is also polled and dropped.
 //!
-//! A subscriber is code of the user, so nothing here runs under a lock but `enter`, which only
-//! stores a number.
+//! A subscriber is code of the user, so nothing here runs under a lock but [`traced`], which
+//! asks none.
 
 use core::future::Future;
 use core::mem;
