@@ -287,7 +287,8 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// poll. They have no outcome.
     ///
     /// The body of a scope is spared: with this a body ends its scope early, and well. It costs
-    /// O(tasks), in that poll.
+    /// O(tasks), in that poll, out of which a destructor that panics does so, as with
+    /// [`Group::abort_all`](crate::Group::abort_all).
     ///
     /// # Examples
     ///

@@ -693,6 +693,41 @@ fn abort_all_and_drop_drop_everything_whatever_the_destructors_do() {
     }
 }
 
+// P3, P4
+#[test]
+fn catch_panics_catches_no_destructors_of_tasks_that_are_dropped_together() {
+    type Group = ErrGroup<'static, (), Fail>;
+    type Way = fn(&mut Group, &Root);
+    let ways: [(Way, Result<(), Fail>); 4] = [
+        (|group, _| group.abort_all(), Ok(())),
+        (
+            |group, root| {
+                group.spawner().abort_all();
+                _ = root.poll(group);
+            },
+            Ok(()),
+        ),
+        (
+            |group, root| {
+                group.spawn(ready(Err("no".into())));
+                _ = root.poll(group);
+            },
+            Err("no".into()),
+        ),
+        (|group, _| drop(std::mem::take(group)), Ok(())),
+    ];
+    for (way, expected) in ways {
+        let root = Root::new();
+        let drops = Arc::new(AtomicUsize::new(0));
+        let mut group = Group::new().catch_panics().limit(4);
+        group.extend((0..3).map(|_| bomb(&drops)));
+        assert!(root.poll(&mut group).is_pending());
+        assert_eq!(panics(|| way(&mut group, &root)), "destructor");
+        assert_eq!(drops.load(SeqCst), 3);
+        assert_eq!(run(&mut group), expected);
+    }
+}
+
 #[test]
 fn first_ok_drops_everything_whatever_the_destructors_do() {
     let drops = Arc::new(AtomicUsize::new(0));
