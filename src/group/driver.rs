@@ -413,6 +413,9 @@ where
     /// panicked; then there may be more.
     #[cold]
     fn drop_doomed(&mut self) -> bool {
+        if self.ended.is_some() {
+            return true;
+        }
         if self.catch.is_none() {
             let doomed = mem::take(&mut self.doomed);
             sequence(|steps| steps.drop_each(doomed));

@@ -1105,6 +1105,32 @@ fn aborted_tasks_whose_destructors_panic_take_no_other_along() {
     }
 }
 
+// P3, P5
+#[test]
+fn an_outcome_that_could_not_be_given_is_not_lost_to_a_task_that_is_aborted() {
+    // As many as may be polled in one go.
+    const BUDGET: usize = 256;
+    let (trap, root) = (Trap::new(), Root::new());
+    let mut group = Group::new().limit(2).catch_panics();
+    group.extend((0..BUDGET).map(|number| ready(Ok(number))));
+    let spawner = group.spawner();
+    let queued = spawner.spawn_abortable(pending());
+    let mut room = Box::pin(spawner.ready());
+    assert!(trap.poll(&mut room).unwrap().is_pending());
+    trap.arm(Event::Wake);
+    for number in 0..BUDGET - 1 {
+        let outcome = root.poll_new(group.next());
+        assert_eq!(outcome, Poll::Ready(Some(Ok(number))));
+    }
+    // There is room now.
+    assert!(caught(|| ignore(root.poll_new(group.next()))).is_err());
+    queued.abort();
+    assert!(root.poll_new(group.drive(pending::<()>())).is_pending());
+    assert_eq!(run(group.next()), Some(Ok(BUDGET - 1)));
+    assert_eq!(run(group.next()), None);
+    assert!(queued.is_finished());
+}
+
 #[cfg(feature = "tracing")]
 mod subscribers {
     use super::*;
