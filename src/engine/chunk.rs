@@ -20,17 +20,18 @@ pub(super) struct Round {
     pub(super) leader: usize,
 }
 
-/// How many tasks may be polled.
-pub(crate) struct Limits<'a> {
-    pub(crate) budget: &'a mut usize,
-    /// So much of the budget is for others.
-    pub(crate) reserve: usize,
+/// How many more tasks may be polled before `Pending` has to be returned.
+pub(super) struct Budget {
+    pub(super) left: usize,
+    /// So much of it is for new ones.
+    pub(super) reserve: usize,
 }
 
-impl Limits<'_> {
+impl Budget {
+    /// Whether no woken task may be polled any more.
     #[inline]
-    pub(super) fn are_reached(&self) -> bool {
-        *self.budget <= self.reserve
+    pub(super) fn is_spent(&self) -> bool {
+        self.left <= self.reserve
     }
 }
 
@@ -47,6 +48,9 @@ pub(crate) trait Source<F: Future, S> {
     /// Whether there may be one to start now.
     fn is_startable(&self, parker: &Parker<S>) -> bool;
 
+    /// Whether somebody has to look at something else than tasks.
+    fn has_news(&self, parker: &Parker<S>) -> bool;
+
     /// Takes the next one with its index, if there is one.
     fn next(&mut self, parker: &Parker<S>, cx: &mut Context<'_>) -> Option<(usize, F)>;
 
@@ -58,116 +62,38 @@ pub(crate) trait Source<F: Future, S> {
         cx: &mut Context<'_>,
     ) -> Poll<F::Output>;
 
+    /// A task is not running any more: it is done, or has panicked.
+    fn has_left(&mut self, parker: &Parker<S>, index: usize);
+
     /// Takes what is left of a task that is done. True if somebody has to look at it before
     /// another task is polled.
     fn is_done(&mut self, done: Done<F>) -> bool;
 }
 
 pub(super) struct Chunk<F> {
-    pub(super) id: usize,
-    /// Made in order, each when a task stays in it.
-    pub(super) slots: Slots<F>,
+    /// Made in order, each with its first task.
+    pub(super) slots: Vec<Slot<F>>,
+    /// The tasks whose bits were taken out of the word, and that were not polled since.
     pub(super) woken: usize,
+    /// The tasks that were polled in this round.
     pub(super) polled: usize,
-    pub(super) round: usize,
-    /// The waker of the slot that will be made next, if a task was polled with it that did not
-    /// stay.
-    pub(super) spare: Option<Waker>,
 }
 
 pub(super) struct Slot<F> {
     pub(super) task: Option<F>,
     pub(super) index: usize,
-    pub(super) waker: Waker,
+    waker: Waker,
 }
 
-/// The slots of a chunk, in blocks: an allocator is at its best with small ones.
-pub(super) struct Slots<F> {
-    first: Vec<Slot<F>>,
-    others: Vec<Vec<Slot<F>>>,
-}
-
-/// How many slots a block has.
-const BLOCK: usize = 16;
-
-/// How many are made at first.
-const FEW: usize = 4;
-
-impl<F> Slots<F> {
-    pub(super) const fn new() -> Self {
-        Slots {
-            first: Vec::new(),
-            others: Vec::new(),
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        let others = self.others.iter().map(Vec::len);
-        self.first.len() + others.sum::<usize>()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<F>> {
-        self.first.iter().chain(self.others.iter().flatten())
-    }
-
-    pub(super) fn into_iter(self) -> impl Iterator<Item = Slot<F>> {
-        let others = self.others.into_iter().flatten();
-        self.first.into_iter().chain(others)
-    }
-
-    #[inline]
-    pub(super) fn get(&mut self, place: usize) -> Option<&mut Slot<F>> {
-        match place {
-            0..BLOCK => self.first.get_mut(place),
-            _ => self
-                .others
-                .get_mut(place / BLOCK - 1)?
-                .get_mut(place % BLOCK),
-        }
-    }
-
-    #[inline]
-    pub(super) fn at(&mut self, place: usize) -> &mut Slot<F> {
-        self.get(place)
-            .expect("only slots that were made are woken")
-    }
-
-    /// Makes room in the first block. Not by `reserve`: to reallocate takes an allocator longer than
-    /// to allocate.
-    #[cold]
-    pub(super) fn grow(&mut self) {
-        let capacity = if self.first.is_empty() { FEW } else { BLOCK };
-        let mut first = Vec::with_capacity(capacity);
-        first.append(&mut self.first);
-        self.first = first;
-    }
-
-    /// Makes the slot at `place`, which is the next.
-    #[inline]
-    pub(super) fn push(&mut self, place: usize, slot: Slot<F>) {
-        if place < BLOCK {
-            if place == self.first.capacity() {
-                self.grow();
-            }
-            self.first.push(slot);
-        } else {
-            if place % BLOCK == 0 {
-                self.others.push(Vec::with_capacity(BLOCK));
-            }
-            self.others[place / BLOCK - 1].push(slot);
-        }
-    }
-}
+/// How many slots a chunk has room for at first. Then it has room for four times as many.
+const FEW: usize = if SLOTS < 4 { SLOTS } else { 4 };
 
 impl<F> Chunk<F> {
-    pub(super) fn new(id: usize) -> Self {
+    pub(super) const fn new() -> Self {
         Chunk {
-            id,
-            slots: Slots::new(),
+            slots: Vec::new(),
             woken: 0,
             polled: 0,
-            round: 0,
-            spare: None,
         }
     }
 
@@ -176,17 +102,21 @@ impl<F> Chunk<F> {
         (self.woken | word.woken()) & (ALL << slot)
     }
 
-    pub(super) fn polled_in(&self, round: &Round) -> usize {
-        if self.round == round.number {
-            self.polled
-        } else {
-            0
-        }
+    /// Whether a task may be polled in this round.
+    #[inline]
+    pub(super) fn has_woken(&self, word: &Word) -> bool {
+        (self.woken | word.woken()) & !self.polled != 0
     }
 
-    pub(super) fn enter(&mut self, round: &Round) {
-        self.polled = self.polled_in(round);
-        self.round = round.number;
+    /// The woken tasks that may be polled in this round.
+    #[inline]
+    fn now(&mut self, word: &Word) -> usize {
+        let now = self.woken & !self.polled;
+        if now != 0 {
+            return now;
+        }
+        self.woken |= word.take();
+        self.woken & !self.polled
     }
 
     pub(super) fn take_below(
@@ -197,200 +127,240 @@ impl<F> Chunk<F> {
         taken: &mut Vec<F>,
     ) {
         for place in 0..self.slots.len() {
-            let slot = self.slots.at(place);
-            if slot.task.is_some() && slot.index < index {
-                let mut leaving = Polling {
-                    chunk: self,
-                    word,
-                    count,
-                    place,
-                };
-                taken.extend(leaving.vacate());
-                mem::forget(leaving);
+            if self.slots[place].index < index {
+                taken.extend(self.vacate(word, count, place));
             }
         }
     }
 
-    /// The woken tasks that may be polled in this round.
+    /// Takes the task out of a slot, if there is one.
     #[inline]
-    pub(super) fn now(&mut self, word: &Word) -> usize {
-        let now = self.woken & !self.polled;
-        if now != 0 {
-            return now;
+    fn vacate(&mut self, word: &Word, count: Count<'_>, place: usize) -> Option<F> {
+        let task = self.slots.get_mut(place)?.task.take()?;
+        let bit = 1 << place;
+        word.vacate(bit);
+        self.woken &= !bit;
+        count.subtract_one();
+        Some(task)
+    }
+
+    /// Puts a task into the first vacant slot, and says which that is.
+    #[inline]
+    fn occupy<S>(
+        &mut self,
+        word: &Word,
+        parker: &Parker<S>,
+        (index, task): (usize, F),
+        waker: impl FnOnce(usize) -> Waker,
+    ) -> usize {
+        let place = word.vacant().trailing_zeros() as usize;
+        let bit = 1 << place;
+        let task = Some(task);
+        match self.slots.get_mut(place) {
+            Some(slot) => {
+                slot.task = task;
+                slot.index = index;
+            }
+            None => {
+                if place == self.slots.capacity() {
+                    self.grow();
+                }
+                let waker = waker(bit);
+                self.slots.push(Slot { task, index, waker });
+            }
         }
-        self.woken |= word.take();
-        self.woken & !self.polled
+        self.polled |= bit;
+        word.occupy(bit);
+        parker.count().add_one();
+        place
+    }
+
+    /// Not by `reserve`: to reallocate takes an allocator longer than to allocate.
+    #[cold]
+    fn grow(&mut self) {
+        let capacity = (4 * self.slots.capacity()).clamp(FEW, SLOTS);
+        let mut slots = Vec::with_capacity(capacity);
+        slots.append(&mut self.slots);
+        self.slots = slots;
     }
 }
 
 impl<F: Future + Unpin> Chunk<F> {
+    /// Polls woken tasks, until the source wants to look at one that is done (true), there is none
+    /// that was not polled in this round, or the budget is spent. `base` is the number of the first
+    /// slot, in all chunks.
     pub(super) fn poll<S>(
         &mut self,
         word: &Word,
         parker: &Parker<S>,
+        base: usize,
         round: &mut Round,
-        limits: &mut Limits<'_>,
+        budget: &mut Budget,
         source: &mut impl Source<F, S>,
     ) -> bool {
-        self.enter(round);
         // What is left over was woken after its poll in an earlier round. It must not come before
         // what was woken since: else it would be first in every round, wherever that begins.
         if round.is_new && self.woken != 0 {
             self.woken |= word.take();
         }
-        let base = self.id * SLOTS;
         // Those before it come last.
         let ahead = match round.from.checked_sub(base) {
             Some(from) if from < SLOTS => ALL << from,
             _ => ALL,
         };
-        loop {
-            let now = self.now(word);
-            if now == 0 || limits.are_reached() {
-                return false;
+        let mut turns = Turns::new(self, word, parker, source);
+        let stops = 'all: loop {
+            let now = turns.chunk.now(word);
+            if now == 0 || budget.is_spent() {
+                break false;
             }
-            *limits.budget -= 1;
             let next = if now & ahead != 0 { now & ahead } else { now };
-            let place = next.trailing_zeros() as usize;
-            let bit = 1 << place;
+            turns.begin(next);
             if mem::take(&mut round.is_new) {
-                round.leader = base + place;
+                round.leader = base + next.trailing_zeros() as usize;
             }
-            self.woken ^= bit;
-            self.polled |= bit;
-
-            let mut polling = Polling {
-                chunk: self,
-                word,
-                count: parker.count(),
-                place,
-            };
-            let Slot { task, index, waker } = polling.chunk.slots.at(place);
-            let task = task.as_mut().expect("a slot whose bit is set has a task");
-            let index = *index;
-            let poll = source.poll(parker, index, task, &mut Context::from_waker(waker));
-            let Poll::Ready(output) = poll else {
-                mem::forget(polling);
-                continue;
-            };
-            let task = polling.vacate();
-            mem::forget(polling);
-            let task = task.expect("it was polled just now");
-            let done = Done {
-                index,
-                output,
-                task,
-            };
-            if source.is_done(done) {
-                return true;
+            while turns.to_come != 0 {
+                if budget.is_spent() {
+                    break 'all false;
+                }
+                budget.left -= 1;
+                let place = turns.to_come.trailing_zeros() as usize;
+                turns.to_come &= turns.to_come - 1;
+                if turns.poll(place) {
+                    break 'all true;
+                }
             }
-        }
+        };
+        turns.end();
+        stops
     }
 
+    /// Starts new tasks, until the source wants to look at one that is done (true), it has no more
+    /// just now, the budget is spent, or every slot has a task.
     #[inline]
     pub(super) fn start<S>(
         &mut self,
         word: &Word,
         parker: &Parker<S>,
-        round: &Round,
-        (index, task): (usize, F),
-        waker: impl FnOnce(usize) -> Waker,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+        waker: impl Fn(usize) -> Waker,
         source: &mut impl Source<F, S>,
     ) -> bool {
-        self.enter(round);
-        let bit = lowest(word.vacant());
-        let place = bit.trailing_zeros() as usize;
-        let waker = match self.slots.get(place) {
-            Some(slot) => &slot.waker,
-            None => self.spare.get_or_insert_with(|| waker(bit)),
+        let mut turns = Turns::new(self, word, parker, source);
+        let stops = loop {
+            let is_startable = budget.left > 0 && turns.source.is_startable(parker);
+            if !is_startable || word.vacant() == 0 {
+                break false;
+            }
+            let Some(new) = turns.source.next(parker, cx) else {
+                break false;
+            };
+            budget.left -= 1;
+            budget.reserve = budget.reserve.saturating_sub(1);
+            let place = turns.chunk.occupy(word, parker, new, &waker);
+            if turns.poll(place) {
+                break true;
+            }
         };
-        self.polled |= bit;
-        word.occupy(bit);
-        parker.count().add_one();
-
-        let mut starting = Starting {
-            task: Some(task),
-            word,
-            bit,
-            count: parker.count(),
-        };
-        let mut cx = Context::from_waker(waker);
-        let poll = source.poll(parker, index, starting.task(), &mut cx);
-        if let Poll::Ready(output) = poll {
-            let task = starting.leave();
-            mem::forget(starting);
-            let task = task.expect("it was polled just now");
-            return source.is_done(Done {
-                index,
-                output,
-                task,
-            });
-        }
-        let task = starting.task.take();
-        mem::forget(starting);
-
-        if let Some(slot) = self.slots.get(place) {
-            slot.task = task;
-            slot.index = index;
-        } else if let Some(waker) = self.spare.take() {
-            self.slots.push(place, Slot { task, index, waker });
-        }
-        false
+        turns.end();
+        stops
     }
 }
 
-/// The lowest bit that is set.
-fn lowest(bits: usize) -> usize {
-    bits & bits.wrapping_neg()
-}
+/// No slot.
+const NOBODY: usize = usize::MAX;
 
-/// A task that is being polled. Dropped when that panics, and then removes the task.
-struct Polling<'a, F> {
+/// Tasks of a chunk are being polled, one after the other. Dropped when that panics, and then
+/// removes the one whose turn it is.
+struct Turns<'a, F: Future, S, X: Source<F, S>> {
     chunk: &'a mut Chunk<F>,
     word: &'a Word,
-    count: Count<'a>,
+    parker: &'a Parker<S>,
+    source: &'a mut X,
+    /// Whose turn it is; it may be gone already.
     place: usize,
+    /// Whose turns are to come. Their bits are in `polled` already, and not in `woken`.
+    to_come: usize,
 }
 
-impl<F> Polling<'_, F> {
-    fn vacate(&mut self) -> Option<F> {
-        let bit = 1 << self.place;
-        self.word.vacate(bit);
-        self.chunk.woken &= !bit;
-        self.count.subtract(1);
-        self.chunk.slots.at(self.place).task.take()
-    }
-}
-
-impl<F> Drop for Polling<'_, F> {
-    fn drop(&mut self) {
-        // Its destructor may panic, too.
-        drop_quietly(self.vacate());
-    }
-}
-
-/// A task that is polled for the first time. Dropped when that panics, and then drops the task.
-struct Starting<'a, F> {
-    task: Option<F>,
-    word: &'a Word,
-    bit: usize,
-    count: Count<'a>,
-}
-
-impl<F> Starting<'_, F> {
-    fn task(&mut self) -> &mut F {
-        self.task.as_mut().expect("it is taken when it was polled")
+impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
+    #[inline]
+    fn new(
+        chunk: &'a mut Chunk<F>,
+        word: &'a Word,
+        parker: &'a Parker<S>,
+        source: &'a mut X,
+    ) -> Self {
+        Turns {
+            chunk,
+            word,
+            parker,
+            source,
+            place: NOBODY,
+            to_come: 0,
+        }
     }
 
+    #[inline]
+    fn begin(&mut self, woken: usize) {
+        self.chunk.woken &= !woken;
+        self.chunk.polled |= woken;
+        self.to_come = woken;
+    }
+
+    #[inline]
+    fn end(mut self) {
+        self.give_back();
+        mem::forget(self);
+    }
+
+    /// Those who had no turn have it another time.
+    #[inline]
+    fn give_back(&mut self) {
+        self.chunk.woken |= self.to_come;
+        self.chunk.polled &= !self.to_come;
+    }
+
+    /// Polls the task in a slot. True if it is done, and the source wants to look at it.
+    #[inline(always)]
+    fn poll(&mut self, place: usize) -> bool
+    where
+        F: Unpin,
+    {
+        self.place = place;
+        let Slot { task, index, waker } = &mut self.chunk.slots[place];
+        let (index, task) = (*index, task.as_mut());
+        let task = task.expect("a slot whose bit is set has a task");
+        let mut cx = Context::from_waker(waker);
+        let poll = self.source.poll(self.parker, index, task, &mut cx);
+        let Poll::Ready(output) = poll else {
+            self.place = NOBODY;
+            return false;
+        };
+        let task = self.leave().expect("it was polled just now");
+        self.source.is_done(Done {
+            index,
+            output,
+            task,
+        })
+    }
+
+    #[inline(always)]
     fn leave(&mut self) -> Option<F> {
-        self.word.vacate(self.bit);
-        self.count.subtract(1);
-        self.task.take()
+        let count = self.parker.count();
+        let task = self.chunk.vacate(self.word, count, self.place)?;
+        let index = self.chunk.slots[self.place].index;
+        self.source.has_left(self.parker, index);
+        Some(task)
     }
 }
 
-impl<F> Drop for Starting<'_, F> {
+impl<F: Future, S, X: Source<F, S>> Drop for Turns<'_, F, S, X> {
+    #[cold]
     fn drop(&mut self) {
+        self.give_back();
+        // Its destructor may panic, too.
         drop_quietly(self.leave());
     }
 }

@@ -5,9 +5,9 @@ use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
-use core::task::Waker;
+use core::task::{Context, Waker};
 
-use crate::engine::chunk::{Chunk, Limits, Round, Source};
+use crate::engine::chunk::{Budget, Chunk, Round, Source};
 use crate::engine::parker::{ALL, Parker};
 use crate::engine::tokens::{Line, Tokens};
 use crate::util::bits::Bits;
@@ -16,28 +16,38 @@ use crate::util::sync::{Arc, SLOTS};
 /// The chunks after the first.
 pub(super) struct More<F> {
     /// The first of them has the number 1.
-    pub(super) chunks: Vec<Option<Far<F>>>,
-    pub(super) tokens: Tokens,
-    pub(super) vacancies: Bits,
+    chunks: Vec<Option<Far<F>>>,
+    tokens: Tokens,
+    vacancies: Bits,
     /// Chunks that have become empty since the last `tidy`, and the one that it left. Some may
     /// have been filled again.
-    pub(super) empty: Vec<usize>,
-    /// Chunks in which something is woken, or was and is not polled yet.
-    pub(super) listed: Bits,
-    /// The chunk at which the owner stands in its round, in the order of their numbers; `None` if
-    /// it has been everywhere.
-    pub(super) at: Option<usize>,
+    empty: Vec<usize>,
+    /// Chunks in which something is woken, or was and is not polled yet. Some may be gone.
+    listed: Bits,
+    /// From which chunk on the owner goes on in its round, in the order of their numbers; `None`
+    /// if it has been everywhere.
+    at: Option<usize>,
     /// It has come to the last chunk, and gone on with the first.
-    pub(super) wrapped: bool,
+    wrapped: bool,
     /// Something was woken where it may have been already.
-    pub(super) again: bool,
+    again: bool,
 }
 
-pub(super) struct Far<F> {
-    pub(super) chunk: Chunk<F>,
-    pub(super) line: Arc<Line>,
+struct Far<F> {
+    chunk: Chunk<F>,
+    line: Arc<Line>,
+    /// The round of which it says what was polled.
+    round: usize,
     /// It stands in `empty`, once.
-    pub(super) noted: bool,
+    noted: bool,
+}
+
+impl<F> Far<F> {
+    fn enter(&mut self, round: &Round) {
+        if mem::replace(&mut self.round, round.number) != round.number {
+            self.chunk.polled = 0;
+        }
+    }
 }
 
 impl<F> More<F> {
@@ -55,61 +65,85 @@ impl<F> More<F> {
         })
     }
 
-    pub(super) fn far(&mut self, id: usize) -> Option<&mut Far<F>> {
+    pub(super) fn chunks(&self) -> impl Iterator<Item = &Chunk<F>> {
+        self.chunks.iter().flatten().map(|far| &far.chunk)
+    }
+
+    pub(super) fn into_chunks(self) -> impl Iterator<Item = Chunk<F>> {
+        self.chunks.into_iter().flatten().map(|far| far.chunk)
+    }
+
+    fn far(&mut self, id: usize) -> Option<&mut Far<F>> {
         self.chunks.get_mut(id.checked_sub(1)?)?.as_mut()
     }
 
-    pub(super) fn gather(&mut self) {
-        for id in self.tokens.poll() {
-            if self.chunks[id - 1].is_some() {
-                self.listed.insert(id);
-                self.again = true;
-            }
-        }
+    pub(super) fn begin_round(&mut self) {
+        self.at = None;
+        self.again = true;
     }
 
-    /// Begins to go over all that is woken, from where the round begins.
-    pub(super) fn begin_pass<S>(
+    /// Lists the chunks in which something was woken.
+    pub(super) fn gather(&mut self) {
+        self.tokens.poll(&mut self.listed);
+        self.again = true;
+    }
+
+    /// Whether a woken task may be waiting to be polled in this round.
+    pub(super) fn has_woken<S>(&self, first: &Chunk<F>, parker: &Parker<S>) -> bool {
+        (self.at.is_some() || self.again) && (self.has_left() || first.has_woken(parker.word()))
+    }
+
+    /// Whether a task that was woken has not been polled since.
+    pub(super) fn has_left(&self) -> bool {
+        !self.listed.is_empty()
+    }
+
+    /// The chunk whose turn it is in this round. The very first one has the number 0.
+    fn next<S>(
         &mut self,
-        first: &mut Chunk<F>,
+        first: &Chunk<F>,
         parker: &Parker<S>,
         round: &mut Round,
-    ) {
-        let mut start = round.from / SLOTS;
-        if round.is_new {
-            let ahead = match start {
-                0 => first.woken_from(parker.word(), round.from),
-                _ => self.far(start).map_or(0, |far| {
-                    let from = round.from % SLOTS;
-                    far.chunk.woken_from(&far.line.word, from)
-                }),
+    ) -> Option<usize> {
+        loop {
+            let Some(at) = self.at else {
+                if !mem::take(&mut self.again) {
+                    return None;
+                }
+                self.at = Some(self.begin_pass(first, parker, round));
+                self.wrapped = false;
+                continue;
             };
-            if ahead == 0 {
-                start += 1;
-                round.from = start * SLOTS;
-            }
+            let start = round.from / SLOTS;
+            let next = match at {
+                0 if first.has_woken(parker.word()) => Some(0),
+                _ => self.listed.next_from(at),
+            };
+            let next = next.filter(|&id| !self.wrapped || id < start);
+            self.at = match next {
+                Some(_) => return next,
+                // Those before the start come last.
+                None => (!mem::replace(&mut self.wrapped, true)).then_some(0),
+            };
         }
-        self.at = match start {
-            0 => Some(0),
-            _ => self.listed.next_from(start),
-        };
-        self.wrapped = self.at.is_none();
-        self.at.get_or_insert(0);
     }
 
-    /// Goes on to the next chunk of the round. Every pass visits the first chunk.
-    pub(super) fn advance(&mut self, start: usize) {
-        let Some(at) = self.at else { return };
-        let next = self.listed.next_from(at + 1);
-        self.at = match next {
-            Some(_) if !self.wrapped => next,
-            Some(id) if id < start => next,
-            None if !self.wrapped && start > 0 => {
-                self.wrapped = true;
-                Some(0)
+    /// Where a pass over all that is woken begins. What comes before the start of a round in its
+    /// chunk comes last; so if nothing else is woken there, the next chunk is the first.
+    fn begin_pass<S>(&mut self, first: &Chunk<F>, parker: &Parker<S>, round: &mut Round) -> usize {
+        let (id, slot) = (round.from / SLOTS, round.from % SLOTS);
+        if round.is_new {
+            let ahead = match id {
+                0 => first.woken_from(parker.word(), slot),
+                _ => self
+                    .far(id)
+                    .map_or(0, |far| far.chunk.woken_from(&far.line.word, slot)),
+            };
+            if ahead == 0 {
+                round.from = (id + 1) * SLOTS;
             }
-            _ => None,
-        };
+        }
+        round.from / SLOTS
     }
 
     /// For the begin of a poll: the last one may have ended with a panic of a task.
@@ -120,7 +154,7 @@ impl<F> More<F> {
     }
 
     /// Notes that a chunk has a vacant slot, and perhaps no task at all.
-    pub(super) fn note(&mut self, id: usize) {
+    fn note(&mut self, id: usize) {
         let Some(far) = self.far(id) else { return };
         let vacant = far.line.word.vacant();
         let is_new = vacant == ALL && !mem::replace(&mut far.noted, true);
@@ -152,6 +186,15 @@ impl<F> More<F> {
         }
         self.empty.extend(kept);
     }
+
+    pub(super) fn take_below<S>(&mut self, parker: &Parker<S>, index: usize, taken: &mut Vec<F>) {
+        for id in 1..=self.chunks.len() {
+            if let Some(Far { chunk, line, .. }) = self.far(id) {
+                chunk.take_below(&line.word, parker.count(), index, taken);
+                self.note(id);
+            }
+        }
+    }
 }
 
 impl<F: Future + Unpin> More<F> {
@@ -161,39 +204,40 @@ impl<F: Future + Unpin> More<F> {
         first: &mut Chunk<F>,
         parker: &Parker<S>,
         round: &mut Round,
-        limits: &mut Limits<'_>,
+        budget: &mut Budget,
         source: &mut impl Source<F, S>,
     ) -> bool {
-        loop {
-            let Some(id) = self.at else {
-                if !mem::take(&mut self.again) {
-                    return false;
-                }
-                self.begin_pass(first, parker, round);
-                continue;
-            };
+        while let Some(id) = self.next(first, parker, round) {
+            self.at = Some(id);
             let mut stops = false;
+            let mut is_idle = true;
             if id == 0 {
-                if first.woken_from(parker.word(), 0) != 0 {
-                    stops = first.poll(parker.word(), parker, round, limits, source);
-                }
+                stops = first.poll(parker.word(), parker, 0, round, budget, source);
             } else if let Some(far) = self.far(id) {
+                far.enter(round);
                 let word = &far.line.word;
                 let vacant = word.vacant();
-                stops = far.chunk.poll(word, parker, round, limits, source);
-                let (is_idle, changed) = (far.chunk.woken == 0, word.vacant() != vacant);
-                if is_idle && !stops {
-                    self.listed.remove(id);
-                }
-                if changed {
+                stops = far
+                    .chunk
+                    .poll(word, parker, id * SLOTS, round, budget, source);
+                is_idle = far.chunk.woken == 0;
+                if word.vacant() != vacant {
                     self.note(id);
                 }
             }
-            if stops || limits.are_reached() {
-                return stops;
+            // One that was stopped at may have more in its word.
+            if stops {
+                return true;
             }
-            self.advance(round.from / SLOTS);
+            if is_idle {
+                self.listed.remove(id);
+            }
+            if budget.is_spent() {
+                return false;
+            }
+            self.at = Some(id + 1);
         }
+        false
     }
 
     #[inline(never)]
@@ -201,34 +245,41 @@ impl<F: Future + Unpin> More<F> {
         &mut self,
         parker: &Parker<S>,
         round: &Round,
-        new: (usize, F),
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
         source: &mut impl Source<F, S>,
     ) -> bool {
-        let id = match self.vacancies.next_from(0) {
-            Some(id) => id,
-            None => self.add_chunk(),
-        };
-        let far = self
-            .far(id)
-            .expect("only chunks that are there have vacancies");
-        let Far { chunk, line, .. } = far;
-        let waker = |bit| {
-            let line = line.clone();
-            Waker::from(Arc::new(FarWaker { line, bit }))
-        };
-        let stops = chunk.start(&line.word, parker, round, new, waker, source);
-        if line.word.vacant() == 0 {
-            self.vacancies.remove(id);
+        while budget.left > 0 && source.is_startable(parker) {
+            let id = match self.vacancies.next_from(0) {
+                Some(id) => id,
+                None => self.add_chunk(),
+            };
+            let far = self
+                .far(id)
+                .expect("only chunks that are there have vacancies");
+            far.enter(round);
+            let Far { chunk, line, .. } = far;
+            let waker = |bit| {
+                let line = line.clone();
+                Waker::from(Arc::new(FarWaker { line, bit }))
+            };
+            let stops = chunk.start(&line.word, parker, cx, budget, waker, source);
+            if line.word.vacant() == 0 {
+                self.vacancies.remove(id);
+            }
+            if stops {
+                return true;
+            }
         }
-        stops
+        false
     }
 
-    pub(super) fn add_chunk(&mut self) -> usize {
+    fn add_chunk(&mut self) -> usize {
         let (id, line) = self.tokens.add(self.chunks.len() + 1);
-        let chunk = Chunk::new(id);
         let far = Some(Far {
-            chunk,
+            chunk: Chunk::new(),
             line,
+            round: 0,
             noted: false,
         });
         if id > self.chunks.len() {

@@ -12,7 +12,7 @@ use core::future::Future;
 use core::mem;
 use core::task::Context;
 
-use crate::engine::chunk::Limits;
+use crate::engine::chunk::Budget;
 use crate::engine::parker::Parker;
 use crate::engine::tasks::Tasks;
 use crate::util::panic::drop_quietly;
@@ -20,12 +20,12 @@ use crate::util::sync::Arc;
 
 pub(crate) use crate::engine::chunk::{Done, Source};
 
-/// How many tasks are polled between two returns of `Pending`.
-const BUDGET: usize = 256;
-/// How many of them may be woken ones while there are new ones to start.
-const WOKEN_SHARE: usize = 240;
-/// How often one poll goes on because it was woken while it ran.
-const RETRIES: usize = 64;
+/// How many tasks are polled between two returns of `Pending`, and how many of these are new ones if
+/// there are so many.
+const BUDGET: Budget = Budget {
+    left: 256,
+    reserve: 16,
+};
 
 /// Running tasks, and what they are polled with.
 ///
@@ -55,18 +55,9 @@ pub(crate) struct Engine<F, S> {
     /// Made with the first thing that has to be shared.
     parker: Option<Arc<Parker<S>>>,
     tasks: Tasks<F>,
-    /// How many more tasks may be polled before `Pending` has to be returned.
-    budget: usize,
-    /// How many more woken ones, while there are new ones to start.
-    woken_share: usize,
-    /// How often this poll may still go on because it was woken, without finding a task to poll.
-    retries: usize,
-    /// What was left of the budget when it last went on.
-    left: usize,
+    budget: Budget,
     /// The last call returned `Pending`, so that the next begins with a new budget.
     pending: bool,
-    /// New tasks are being started; before and after that, woken ones are polled.
-    starting: bool,
     /// The round is not over.
     in_round: bool,
     /// This call has polled a task in this round, or has begun it.
@@ -92,11 +83,7 @@ where
             parker: None,
             tasks: Tasks::new(),
             budget: BUDGET,
-            woken_share: WOKEN_SHARE,
-            retries: RETRIES,
-            left: BUDGET,
             pending: false,
-            starting: false,
             in_round: false,
             in_this_call: false,
             led: false,
@@ -129,35 +116,25 @@ where
         self.tasks.indices()
     }
 
-    /// Begins a poll, in a call that has [begun](Engine::begin). False if it has to end at once, because the budget is spent.
+    /// Begins a poll, in a call that has [begun](Engine::begin). False if it has to end at once,
+    /// because the budget is spent.
     #[inline]
     pub(crate) fn enter(&mut self, cx: &mut Context<'_>) -> bool {
         self.parker();
         if mem::take(&mut self.pending) {
             self.budget = BUDGET;
-            self.woken_share = WOKEN_SHARE;
             self.led |= self.beside_first.take() != Some(true);
         }
-        if self.budget == 0 {
+        if !self.has_budget() {
             self.yield_to_others(cx);
             return false;
         }
-        self.retries = RETRIES;
-        self.left = self.budget;
         self.tasks.repair();
         if !self.in_round {
             self.begin_round();
         }
         self.look();
-        self.starting = false;
         true
-    }
-
-    /// Whether a woken task may be waiting to be polled in this round.
-    #[inline]
-    fn has_woken(&self) -> bool {
-        let parker = self.parker.as_deref();
-        parker.is_some_and(|parker| self.tasks.has_woken(parker))
     }
 
     #[inline]
@@ -170,22 +147,20 @@ where
     }
 
     /// Whether what should move on does, and does not stay by chance.
+    #[inline]
     fn moves_on(&mut self) -> bool {
         // One alone is the first in any case.
-        if self.len() < 2 {
-            return true;
-        }
-        let parker = self.parker.as_ref();
-        let seed = || parker.map_or(1, |parker| Arc::as_ptr(parker).addr());
-        self.dice.throw(seed) % 8 != 0
+        let parker = self.parker.as_deref().filter(|parker| parker.len() > 1);
+        let seed = |parker| core::ptr::from_ref::<Parker<S>>(parker).addr();
+        parker.is_none_or(|parker| self.dice.throw(|| seed(parker)) % 8 != 0)
     }
 
     /// Finds out which tasks were woken.
     #[inline]
     fn look(&mut self) {
         if let Some(parker) = &self.parker {
-            if parker.look() && self.tasks.is_large() {
-                self.tasks.gather(parker);
+            if parker.look() {
+                self.tasks.gather();
             }
         }
     }
@@ -211,8 +186,9 @@ where
         *self.beside_first.insert(self.beside_was_first)
     }
 
+    #[inline]
     pub(crate) fn has_budget(&self) -> bool {
-        self.budget > 0
+        self.budget.left > 0
     }
 
     /// Begins a call, which may poll or not.
@@ -232,7 +208,7 @@ where
     /// What is beside the tasks has come before them, and counts as one of them: somebody may drive
     /// them together with what is always ready.
     pub(crate) fn spend_one(&mut self) {
-        self.budget -= 1;
+        self.budget.left -= 1;
     }
 
     /// Whether this is the first call with a new budget.
@@ -240,79 +216,69 @@ where
         self.pending
     }
 
-    /// Polls woken tasks, and starts new ones, until the source wants to look at one that is done
-    /// (true), or nothing more can be done in this poll. Leaves something of the budget for new ones.
+    /// Polls tasks until there is nothing left to do, and parks: the short way of a poll. False if
+    /// the source wants to look at something first.
     #[inline]
-    pub(crate) fn step(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
+    pub(crate) fn run(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
         loop {
-            if !self.starting {
-                if self.has_woken() || !self.in_this_call {
-                    if self.poll_woken(source) {
-                        return true;
-                    }
-                } else {
-                    self.in_round = false;
-                }
-                self.starting = true;
-            }
-            if self.start(source, cx) {
-                return true;
-            }
-            self.starting = false;
-            if self.budget == 0 || !self.has_woken() {
+            if self.step(source, cx) {
                 return false;
+            }
+            let parker = self.parker();
+            if source.has_news(parker) {
+                return false;
+            }
+            let more = source.is_startable(parker);
+            if self.park(cx, more) {
+                return true;
             }
         }
     }
 
-    fn poll_woken(&mut self, source: &mut impl Source<F, S>) -> bool {
+    /// Polls woken tasks, and starts new ones, until the source wants to look at one that is done
+    /// (true), or nothing more can be done in this poll.
+    #[inline]
+    pub(crate) fn step(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
         loop {
-            let Some(parker) = self.parker.as_deref() else {
+            let Some(parker) = &self.parker else {
                 return false;
             };
-            let share = match source.is_startable(parker) {
-                true => self.woken_share.min(self.budget),
-                false => self.budget,
-            };
-            // Counted in place: what was polled before a panic counts, too.
-            let before = self.budget;
-            let mut limits = Limits {
-                budget: &mut self.budget,
-                reserve: before - share,
-            };
-            let stops = self.tasks.poll_woken(parker, &mut limits, source);
-            let polled = before - self.budget;
-            self.woken_share = self.woken_share.saturating_sub(polled);
-            self.in_this_call |= polled > 0;
-            if stops || polled == share {
-                return stops;
+            let mut is_over = true;
+            if self.tasks.has_woken(parker) {
+                // Something of the budget is for new ones, if there are some.
+                if !source.is_startable(parker) {
+                    self.budget.reserve = 0;
+                }
+                let before = self.budget.left;
+                let stops = self.tasks.poll_woken(parker, &mut self.budget, source);
+                self.in_this_call |= self.budget.left < before;
+                if stops {
+                    return true;
+                }
+                is_over = !self.budget.is_spent();
             }
-            // The round is over. If it was an earlier call's, this one may have its own.
-            if self.in_this_call {
-                self.in_round = false;
+            // If the round was an earlier call's, this one may have its own.
+            if is_over && !self.in_this_call {
+                self.begin_round();
+                continue;
+            }
+            self.in_round &= !is_over;
+            if !self.has_budget() || !source.is_startable(parker) {
                 return false;
             }
-            self.begin_round();
+            if self.start(source, cx) {
+                return true;
+            }
         }
     }
 
     /// Starts new tasks, until the source wants to look at one that is done (true), or none may
     /// start.
-    #[inline]
     pub(crate) fn start(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
-        let Some(parker) = &self.parker else {
-            return false;
-        };
-        while self.budget > 0 && source.is_startable(parker) {
-            let Some(new) = source.next(parker, cx) else {
-                return false;
-            };
-            self.budget -= 1;
-            if self.tasks.start(parker, new, source) {
-                return true;
-            }
+        match &self.parker {
+            Some(parker) => self.tasks.start(parker, cx, &mut self.budget, source),
+            None => false,
         }
-        false
     }
 
     /// Ends a poll that has nothing left to do, to return `Pending`. False if something happened
@@ -320,26 +286,22 @@ where
     #[inline]
     pub(crate) fn park(&mut self, cx: &mut Context<'_>, more: bool) -> bool {
         let parker = self.parker.get_or_insert_with(Arc::default);
-        let more = more || self.tasks.has_left(parker);
-        if !more {
+        if !(more || self.tasks.has_left(parker)) {
             self.tasks.tidy();
             if parker.park(cx.waker()) {
                 self.pending = true;
                 return true;
             }
+            // Another thread that wakes and wakes, and never to any effect, must not hold us here:
+            // to look once more is paid for.
+            self.budget.left = self.budget.left.saturating_sub(1);
+            if self.has_budget() {
+                self.look();
+                return false;
+            }
         }
-        if self.budget < self.left {
-            self.retries = RETRIES;
-        }
-        // Another thread that wakes and wakes, and never to any effect, must not hold us here.
-        if more || self.budget == 0 || self.retries == 0 {
-            self.yield_to_others(cx);
-            return true;
-        }
-        self.left = self.budget;
-        self.retries -= 1;
-        self.look();
-        false
+        self.yield_to_others(cx);
+        true
     }
 
     /// Returns `Pending` only to be polled again.

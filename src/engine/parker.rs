@@ -232,8 +232,8 @@ impl Count<'_> {
         self.0.store(self.0.load(Relaxed) + 1, Relaxed);
     }
 
-    pub(super) fn subtract(self, count: usize) {
-        self.0.store(self.0.load(Relaxed) - count, Relaxed);
+    pub(super) fn subtract_one(self) {
+        self.0.store(self.0.load(Relaxed) - 1, Relaxed);
     }
 }
 

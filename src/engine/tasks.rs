@@ -20,22 +20,23 @@
 //!    whether there is something left to poll without looking at every chunk.
 //! 3. `vacancies` has every further chunk with a vacant slot; except, after a panic, the one at
 //!    which the owner stands, which `repair` adds.
-//! 4. In one round a task is polled at most once: what was polled is in `polled`, which counts only
-//!    if `round` is the number of the round.
+//! 4. In one round a task is polled at most once: what was polled is in `polled`, which is emptied
+//!    with each round: at once in the first chunk, and in a further one when the round comes there.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
+use core::task::Context;
 
-use crate::engine::chunk::{Chunk, Limits, Round, Slots, Source};
-use crate::engine::far::{Far, More};
+use crate::engine::chunk::{Budget, Chunk, Round, Source};
+use crate::engine::far::More;
 use crate::engine::parker::Parker;
 use crate::util::panic::sequence;
 use crate::util::sync::Arc;
 
 /// A set of running tasks.
-pub(crate) struct Tasks<F> {
+pub(super) struct Tasks<F> {
     first: Chunk<F>,
     /// Made with the second chunk.
     more: Option<Box<More<F>>>,
@@ -44,140 +45,127 @@ pub(crate) struct Tasks<F> {
 
 impl<F: Future + Unpin> Tasks<F> {
     /// The indices of the tasks, in no order.
-    pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
-        let far = self
-            .more
-            .iter()
-            .flat_map(|more| more.chunks.iter().flatten());
-        let chunks = far.map(|far| &far.chunk).chain([&self.first]);
-        let slots = chunks.flat_map(|chunk| chunk.slots.iter());
+    pub(super) fn indices(&self) -> impl Iterator<Item = usize> {
+        let far = self.more.iter().flat_map(|more| more.chunks());
+        let slots = [&self.first]
+            .into_iter()
+            .chain(far)
+            .flat_map(|chunk| &chunk.slots);
         slots.filter_map(|slot| slot.task.as_ref().map(|_| slot.index))
     }
 
     /// Begins a round. If its start `moves`, it begins one woken task further than the last one.
     #[inline]
-    pub(crate) fn begin_round(&mut self, moves: bool) {
+    pub(super) fn begin_round(&mut self, moves: bool) {
         self.round.number = self.round.number.wrapping_add(1);
         if moves {
             self.round.from = self.round.leader.wrapping_add(1);
         }
         self.round.is_new = true;
+        self.first.polled = 0;
         if let Some(more) = &mut self.more {
-            more.at = None;
-            more.again = true;
+            more.begin_round();
         }
     }
 
-    /// Whether there is more than the first chunk.
+    /// Lists what was woken, if there is so much that it needs a list.
     #[inline]
-    pub(crate) fn is_large(&self) -> bool {
-        self.more.is_some()
-    }
-
-    /// Lists the chunks whose tokens were woken.
-    #[cold]
-    pub(crate) fn gather<S>(&mut self, parker: &Parker<S>) {
+    pub(super) fn gather(&mut self) {
         if let Some(more) = &mut self.more {
             more.gather();
-            more.again |= parker.word().woken() != 0;
         }
     }
 
     /// Whether a woken task may be waiting to be polled in this round.
     #[inline]
-    pub(crate) fn has_woken<S>(&self, parker: &Parker<S>) -> bool {
+    pub(super) fn has_woken<S>(&self, parker: &Parker<S>) -> bool {
         match &self.more {
-            None => {
-                let woken = self.first.woken | parker.word().woken();
-                woken & !self.first.polled_in(&self.round) != 0
-            }
-            Some(more) => {
-                let first = self.first.woken_from(parker.word(), 0);
-                more.at.is_some() || (more.again && (first != 0 || !more.listed.is_empty()))
-            }
+            None => self.first.has_woken(parker.word()),
+            Some(more) => more.has_woken(&self.first, parker),
         }
     }
 
     /// Whether a task that was woken has not been polled since.
-    pub(crate) fn has_left<S>(&self, parker: &Parker<S>) -> bool {
-        self.first.woken | parker.word().woken() != 0
-            || self
-                .more
-                .as_ref()
-                .is_some_and(|more| !more.listed.is_empty())
+    #[inline]
+    pub(super) fn has_left<S>(&self, parker: &Parker<S>) -> bool {
+        let more = self.more.as_ref();
+        self.first.woken_from(parker.word(), 0) != 0 || more.is_some_and(|more| more.has_left())
     }
 
     /// Polls woken tasks, until the source wants to look at one that is done (true), until there is
     /// no more to poll in this round, or the budget is spent.
     #[inline]
-    pub(crate) fn poll_woken<S>(
+    pub(super) fn poll_woken<S>(
         &mut self,
         parker: &Parker<S>,
-        limits: &mut Limits<'_>,
+        budget: &mut Budget,
         source: &mut impl Source<F, S>,
     ) -> bool {
+        let (first, round) = (&mut self.first, &mut self.round);
         match &mut self.more {
-            None => {
-                let word = parker.word();
-                self.first
-                    .poll(word, parker, &mut self.round, limits, source)
-            }
-            Some(more) => more.poll(&mut self.first, parker, &mut self.round, limits, source),
+            None => first.poll(parker.word(), parker, 0, round, budget, source),
+            Some(more) => more.poll(first, parker, round, budget, source),
         }
     }
 
-    /// Polls a new task for the first time, and keeps it if it is not ready. True if the source
-    /// wants to look at it.
+    /// Starts new tasks, until the source wants to look at one that is done (true), or none may
+    /// start.
     #[inline]
-    pub(crate) fn start<S: Send + Sync + 'static>(
+    pub(super) fn start<S: Send + Sync + 'static>(
         &mut self,
         parker: &Arc<Parker<S>>,
-        new: (usize, F),
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
         source: &mut impl Source<F, S>,
     ) -> bool {
         let word = parker.word();
-        if word.vacant() != 0 {
-            let waker = |bit| parker.slot_waker(bit);
-            return self
-                .first
-                .start(word, parker, &self.round, new, waker, source);
+        let waker = |bit| parker.slot_waker(bit);
+        if self.first.start(word, parker, cx, budget, waker, source) {
+            return true;
         }
-        let more = match &mut self.more {
-            Some(more) => more,
-            more => more.insert(More::make(parker)),
-        };
-        more.start(parker, &self.round, new, source)
+        word.vacant() == 0 && self.start_far(parker, cx, budget, source)
+    }
+
+    /// The same when the first chunk is full.
+    fn start_far<S: Send + Sync + 'static>(
+        &mut self,
+        parker: &Arc<Parker<S>>,
+        cx: &mut Context<'_>,
+        budget: &mut Budget,
+        source: &mut impl Source<F, S>,
+    ) -> bool {
+        if budget.left == 0 || !source.is_startable(parker) {
+            return false;
+        }
+        let more = self.more.get_or_insert_with(|| More::make(parker));
+        more.start(parker, &self.round, cx, budget, source)
     }
 
     /// Frees further chunks that are empty, but one: a task that comes and goes should not make
     /// and free a chunk each time. Done when there is nothing left to poll, because what is empty
     /// before may be filled again.
     #[inline]
-    pub(crate) fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         if let Some(more) = &mut self.more {
             more.tidy();
         }
     }
 
     /// Takes out the tasks whose indices are below this one, in no order.
-    pub(crate) fn take_below<S>(&mut self, parker: &Parker<S>, index: usize) -> Vec<F> {
+    pub(super) fn take_below<S>(&mut self, parker: &Parker<S>, index: usize) -> Vec<F> {
         let mut taken = Vec::new();
         let count = parker.count();
         self.first
             .take_below(parker.word(), count, index, &mut taken);
         if let Some(more) = &mut self.more {
-            for id in 1..=more.chunks.len() {
-                if let Some(Far { chunk, line, .. }) = more.far(id) {
-                    chunk.take_below(&line.word, count, index, &mut taken);
-                    more.note(id);
-                }
-            }
+            more.take_below(parker, index, &mut taken);
         }
         taken
     }
 
     /// For the begin of a poll: what a panic may have left undone.
-    pub(crate) fn repair(&mut self) {
+    #[inline]
+    pub(super) fn repair(&mut self) {
         if let Some(more) = &mut self.more {
             more.repair();
         }
@@ -185,9 +173,9 @@ impl<F: Future + Unpin> Tasks<F> {
 }
 
 impl<F> Tasks<F> {
-    pub(crate) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Tasks {
-            first: Chunk::new(0),
+            first: Chunk::new(),
             more: None,
             round: Round {
                 number: 0,
@@ -200,14 +188,14 @@ impl<F> Tasks<F> {
     }
 
     /// Takes out all tasks, in no order, and leaves chunks that are good for nothing.
-    pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
-        let more = self.more.take().into_iter();
-        let far = more
-            .flat_map(|more| more.chunks)
-            .flatten()
-            .map(|far| far.chunk.slots);
-        let first = mem::replace(&mut self.first.slots, Slots::new());
-        let slots = [first].into_iter().chain(far).flat_map(Slots::into_iter);
+    pub(super) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
+        let far = self
+            .more
+            .take()
+            .into_iter()
+            .flat_map(|more| more.into_chunks());
+        let first = mem::replace(&mut self.first, Chunk::new());
+        let slots = [first].into_iter().chain(far).flat_map(|chunk| chunk.slots);
         slots.filter_map(|slot| slot.task)
     }
 }

@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 use core::future::Future;
-use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
 use futures::stream::Stream;
 
 use crate::engine::parker::{Notifier, Parker, Word};
+use crate::util::bits::Bits;
 use crate::util::sync::atomic::AtomicBool;
 use crate::util::sync::atomic::Ordering::Relaxed;
 use crate::util::sync::{Arc, FuturesUnordered, Lock, SetOnce};
@@ -20,8 +20,6 @@ const NONE: usize = usize::MAX;
 pub(super) struct Tokens {
     set: FuturesUnordered<Token>,
     arrivals: Arc<Arrivals>,
-    /// Empty between two calls; it takes turns with the list of `arrivals`.
-    seen: Vec<usize>,
     /// The numbers of chunks that are gone.
     free: Vec<usize>,
     waker: Waker,
@@ -29,7 +27,7 @@ pub(super) struct Tokens {
 
 /// The chunks whose tokens were polled. Only the owner polls them: nobody ever waits for the lock.
 #[derive(Default)]
-struct Arrivals(Lock<Vec<usize>>);
+struct Arrivals(Lock<Bits>);
 
 /// What a chunk, its wakers and its token share.
 pub(super) struct Line {
@@ -84,7 +82,7 @@ impl Future for Token {
         } else if self.line.dismissed.load(Relaxed) {
             return Poll::Ready(self.id);
         } else {
-            self.arrivals.0.with(|list| list.push(self.id));
+            self.arrivals.0.with(|chunks| chunks.insert(self.id));
         }
         Poll::Pending
     }
@@ -95,7 +93,6 @@ impl Tokens {
         let mut tokens = Tokens {
             set: FuturesUnordered::new(),
             arrivals: Arc::default(),
-            seen: Vec::new(),
             free: Vec::new(),
             waker: Waker::from(Arc::new(Notifier(parker.clone()))),
         };
@@ -123,12 +120,11 @@ impl Tokens {
         (id, line)
     }
 
-    /// Polls the tokens that were woken, and gives the numbers of their chunks.
-    pub(super) fn poll(&mut self) -> impl Iterator<Item = usize> {
+    /// Polls the tokens that were woken, and adds the numbers of their chunks to `listed`. One that
+    /// is gone may be among them.
+    pub(super) fn poll(&mut self, listed: &mut Bits) {
         self.poll_set();
-        let seen = &mut self.seen;
-        self.arrivals.0.with(|list| mem::swap(list, seen));
-        seen.drain(..)
+        self.arrivals.0.with(|chunks| listed.append(chunks));
     }
 
     fn poll_set(&mut self) {

@@ -47,6 +47,11 @@ impl Aim {
         !matches!(self, Aim::FirstOk | Aim::Next)
     }
 
+    /// Whether nothing is of interest before all tasks have ended, or one has failed.
+    pub(crate) fn runs_on(self) -> bool {
+        self.goes_on() && self.ends_when_empty()
+    }
+
     /// Whether a graceful group that has failed is left to itself, and not driven to its end.
     pub(crate) fn leaves_at_failure(self) -> bool {
         matches!(self, Aim::Ready | Aim::Drive)

@@ -7,8 +7,8 @@ use core::mem;
 use core::task::{Context, Poll};
 
 use crate::context::CancelContext;
+use crate::engine::Engine;
 use crate::engine::beside::Companion;
-use crate::engine::{Done, Engine, Source};
 use crate::error::BoxError;
 use crate::group::aim::{Aim, End};
 use crate::group::feed::{Feed, is_startable};
@@ -174,8 +174,10 @@ where
             if let Some(end) = self.make_ready(cx) {
                 return Poll::Ready(end);
             }
-        } else if let Some(end) = self.met(aim) {
-            return Poll::Ready(end);
+        } else if !aim.runs_on() {
+            if let Some(end) = self.met(aim) {
+                return Poll::Ready(end);
+            }
         }
         if !self.engine.enter(cx) {
             // To drop a task is not to poll one.
@@ -191,6 +193,15 @@ where
             return Poll::Ready(End::Beside);
         }
         self.look();
+        if aim.runs_on() {
+            if self.run(cx) {
+                return Poll::Pending;
+            }
+            if let Some(end) = self.met(aim) {
+                return Poll::Ready(end);
+            }
+            self.look();
+        }
         let mut may_poll_beside = !beside_first;
         // What is in the background may have something to say first.
         let mut may_end = self.engine.len() == 0;
@@ -220,7 +231,7 @@ where
             }
             self.look();
             let is_startable = self.is_startable();
-            if is_startable && self.engine.has_budget() {
+            if (is_startable && self.engine.has_budget()) || !self.doomed.is_empty() {
                 continue;
             }
             if self.engine.park(cx, is_startable || beside.is_woken()) {
@@ -228,6 +239,14 @@ where
             }
             self.look();
         }
+    }
+
+    /// The short way: polls tasks, and parks. False if there is something else to look at.
+    #[inline]
+    fn run(&mut self, cx: &mut Context<'_>) -> bool {
+        let is_plain = self.ended.is_none() && self.doomed.is_empty();
+        let (engine, mut feed) = self.feed();
+        is_plain && engine.run(&mut feed, cx)
     }
 
     #[inline]
@@ -421,13 +440,7 @@ where
             sequence(|steps| steps.drop_each(doomed));
         }
         while let Some((index, task)) = self.doomed.pop() {
-            let output = None;
-            let (_, mut feed) = self.feed();
-            if feed.is_done(Done {
-                index,
-                output,
-                task,
-            }) {
+            if self.feed().1.has_ended(index, None, task) {
                 return true;
             }
         }

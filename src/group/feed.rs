@@ -3,7 +3,6 @@
 
 use alloc::boxed::Box;
 use core::future::Future;
-use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -39,6 +38,11 @@ where
     }
 
     #[inline]
+    fn has_news(&self, hub: &Hub) -> bool {
+        hub.shared.is_asked() || hub.is_idle()
+    }
+
+    #[inline(always)]
     fn next(&mut self, hub: &Hub, _: &mut Context<'_>) -> Option<(usize, F)> {
         if self.queue.has_express() {
             if let Some(body) = self.queue.take_body() {
@@ -61,46 +65,58 @@ where
     #[inline]
     fn poll(
         &mut self,
-        hub: &Hub,
-        index: usize,
+        _: &Hub,
+        _: usize,
         task: &mut F,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<T, E>>> {
-        let leaving = Leaving(hub, index);
-        let poll = match self.catch {
+        match self.catch {
             None => Pin::new(task).poll(cx),
-            Some(convert) => match catch(|| Pin::new(task).poll(cx)) {
-                Ok(poll) => poll,
-                Err(payload) => Poll::Ready(Some(Err(convert(payload)))),
-            },
-        };
-        if poll.is_pending() {
-            mem::forget(leaving);
+            Some(convert) => catch(|| Pin::new(task).poll(cx))
+                .unwrap_or_else(|payload| Poll::Ready(Some(Err(convert(payload))))),
         }
-        poll
+    }
+
+    #[inline]
+    fn has_left(&mut self, hub: &Hub, index: usize) {
+        if index != BODY {
+            hub.shared.leave(1);
+        }
     }
 
     #[inline]
     fn is_done(&mut self, done: Done<F>) -> bool {
-        let Done {
-            index,
-            output,
-            task,
-        } = done;
         // Most outcomes are good, and change nothing.
-        let output = match output {
+        match done.output {
             Some(Ok(value)) if self.aim.goes_on() && self.catch.is_none() => {
                 if self.aim.keeps_outcomes() {
-                    self.kept.get_or_insert_default().push_value(index, value);
-                    drop(task);
+                    self.keep(done.index, value);
+                    drop(done.task);
                 } else {
-                    drop(task);
+                    drop(done.task);
                     drop(value);
                 }
-                return false;
+                false
             }
-            output => output,
-        };
+            output => self.has_ended(done.index, output, done.task),
+        }
+    }
+}
+
+impl<T, E, F> Feed<'_, T, E, F> {
+    #[inline]
+    fn keep(&mut self, index: usize, value: T) {
+        self.kept.get_or_insert_default().push_value(index, value);
+    }
+
+    /// Takes the outcome of a task, if it has one, and drops it. True if somebody has to look at
+    /// that.
+    pub(super) fn has_ended(
+        &mut self,
+        index: usize,
+        output: Option<Result<T, E>>,
+        task: F,
+    ) -> bool {
         *self.ended = output.map(|outcome| (index, outcome));
         match self.catch {
             None => drop(task),
@@ -120,24 +136,12 @@ where
             Some((_, Ok(_))) if self.aim.goes_on() => {
                 if let Some((index, Ok(value))) = self.ended.take() {
                     if self.aim.keeps_outcomes() {
-                        self.kept.get_or_insert_default().push_value(index, value);
+                        self.keep(index, value);
                     }
                 }
                 false
             }
             Some(_) => true,
-        }
-    }
-}
-
-/// A running task. Dropped when it is done, and when it panics.
-struct Leaving<'a>(&'a Hub, usize);
-
-impl Drop for Leaving<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.1 != BODY {
-            self.0.shared.leave(1);
         }
     }
 }

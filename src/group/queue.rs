@@ -1,6 +1,7 @@
 //! Tasks that wait to be started.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -160,12 +161,11 @@ impl<F> Queue<F> {
 /// # Invariants
 ///
 /// 1. The indices are sorted.
-/// 2. Places before `head` are empty, and so are those of tasks that were taken out of the middle;
-///    `len` are not. Of places that are empty there are not many more than of others, or few. So
-///    taking out a task costs O(log n) in the long run, however many there are.
+/// 2. Places of tasks that were taken out of the middle are empty, and `len` are not. Of empty
+///    places there are not many more than of others, or few. So taking out a task costs O(log n)
+///    in the long run, however many there are.
 struct Line<F> {
-    places: Vec<Place<F>>,
-    head: usize,
+    places: VecDeque<Place<F>>,
     len: usize,
 }
 
@@ -182,21 +182,19 @@ const FEW: usize = 32;
 impl<F> Line<F> {
     const fn new() -> Self {
         Line {
-            places: Vec::new(),
-            head: 0,
+            places: VecDeque::new(),
             len: 0,
         }
     }
 
+    #[inline]
     fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// The index of the first.
     fn first(&self) -> Option<usize> {
-        let mut places = self.places[self.head..].iter();
-        let first = places.find(|place| place.task.is_some());
-        first.map(|first| first.index)
+        self.indices().next()
     }
 
     fn indices(&self) -> impl Iterator<Item = usize> {
@@ -206,27 +204,18 @@ impl<F> Line<F> {
 
     #[inline]
     fn push(&mut self, index: usize, task: F) {
-        if self.places.len() == self.places.capacity() {
-            self.make_room();
+        if self.places.capacity() == 0 {
+            self.places = VecDeque::with_capacity(CAPACITY);
         }
         let task = Some(task);
-        self.places.push(Place { index, task });
+        self.places.push_back(Place { index, task });
         self.len += 1;
-    }
-
-    #[cold]
-    fn make_room(&mut self) {
-        if self.places.capacity() == 0 {
-            self.places = Vec::with_capacity(CAPACITY);
-        }
-        self.tidy();
     }
 
     /// Lets the empty places go if there are too many.
     fn tidy(&mut self) {
         if self.places.len() > 2 * self.len + FEW {
             self.places.retain(|place| place.task.is_some());
-            self.head = 0;
         }
     }
 
@@ -234,22 +223,15 @@ impl<F> Line<F> {
         let place = self.places.partition_point(|place| place.index < index);
         let task = Some(task);
         self.places.insert(place, Place { index, task });
-        self.head = self.head.min(place);
         self.len += 1;
     }
 
     #[inline]
     fn pop(&mut self) -> Option<(usize, F)> {
-        while let Some(place) = self.places.get_mut(self.head) {
-            self.head += 1;
-            if let Some(task) = place.task.take() {
-                let index = place.index;
+        while let Some(place) = self.places.pop_front() {
+            if let Some(task) = place.task {
                 self.len -= 1;
-                if self.len == 0 {
-                    self.places.clear();
-                    self.head = 0;
-                }
-                return Some((index, task));
+                return Some((place.index, task));
             }
         }
         None
@@ -273,11 +255,15 @@ impl<F> Line<F> {
 
     fn append(&mut self, mut other: Self) {
         if self.is_empty() {
-            mem::swap(self, &mut other);
-        } else {
-            self.places.append(&mut other.places);
-            self.len += other.len;
+            // What is larger is used again.
+            if other.places.capacity() >= self.places.capacity() {
+                mem::swap(self, &mut other);
+                return;
+            }
+            self.places.clear();
         }
+        self.places.append(&mut other.places);
+        self.len += other.len;
     }
 }
 

@@ -113,6 +113,10 @@ where
         self.flowing && parker.len() < self.limit && *self.taken < self.until
     }
 
+    fn has_news(&self, parker: &Parker<()>) -> bool {
+        parker.len() == 0
+    }
+
     #[inline]
     fn next(&mut self, _: &Parker<()>, cx: &mut Context<'_>) -> Option<(usize, Place<Fut>)> {
         let poll = self
@@ -151,6 +155,9 @@ where
     ) -> Poll<Fut::Output> {
         Pin::new(place).poll(cx)
     }
+
+    #[inline]
+    fn has_left(&mut self, _: &Parker<()>, _: usize) {}
 
     #[inline]
     fn is_done(&mut self, done: Done<Place<Fut>>) -> bool {

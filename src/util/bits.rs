@@ -1,6 +1,7 @@
 //! A set of small numbers that finds the next one quickly.
 
 use alloc::vec::Vec;
+use core::mem;
 
 const BITS: usize = usize::BITS as usize;
 
@@ -40,6 +41,18 @@ impl Bits {
             if *bits == 0 {
                 self.filled[word / BITS] &= !(1 << (word % BITS));
             }
+        }
+    }
+
+    /// Moves all numbers of `other` here.
+    pub(crate) fn append(&mut self, other: &mut Bits) {
+        while let Some(word) = next_in(&other.filled, 0) {
+            other.filled[word / BITS] &= !(1 << (word % BITS));
+            if self.words.len() <= word {
+                self.grow(word);
+            }
+            self.words[word] |= mem::take(&mut other.words[word]);
+            self.filled[word / BITS] |= 1 << (word % BITS);
         }
     }
 
