@@ -79,10 +79,13 @@ impl<U> TaskHandle<U> {
     /// Drops the task, at the next poll of its group, whether it is queued or running. It is no
     /// error of the group, and nothing happens if the task has ended.
     ///
-    /// If more than 256 tasks are woken, of which a group polls as many in one poll, a running one
-    /// waits for its turn among them.
+    /// A running one takes its turn among the tasks that are woken, of which a group polls 256 between
+    /// two returns of `Pending`. So if the calls before have spent that, it takes one poll more, and if
+    /// more tasks are woken, as many as it takes to come to it.
     ///
     /// The handle resolves to a [`Cancelled`] of the kind [`Cancelled`](crate::CancelKind::Cancelled).
+    ///
+    /// It costs what [`AbortHandle::abort`] does.
     ///
     /// # Examples
     ///
@@ -229,10 +232,12 @@ impl AbortHandle {
     /// Drops the task, at the next poll of its group, whether it is queued or running. It is no
     /// error of the group, and nothing happens if the task has ended.
     ///
-    /// If more than 256 tasks are woken, of which a group polls as many in one poll, a running one
-    /// waits for its turn among them.
+    /// A running one takes its turn among the tasks that are woken, of which a group polls 256 between
+    /// two returns of `Pending`. So if the calls before have spent that, it takes one poll more, and if
+    /// more tasks are woken, as many as it takes to come to it.
     ///
-    /// It takes constant time for a running task, and O(log n) for one of n that are queued.
+    /// The call costs O(log n), for n tasks that were aborted and are not gone yet. The group's poll
+    /// adds O(log n) again to find the task if it is one of n that are queued.
     ///
     /// # Examples
     ///

@@ -814,7 +814,8 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     ///
     /// It is dropped when the group was consumed and all others have ended. Through a reference,
     /// as with [`next`](Group::next) or `(&mut group).await`, an empty group keeps it, so that a
-    /// server's heartbeat goes on while there are no clients. Its error fails the group.
+    /// server's heartbeat goes on while there are no clients. Only a graceful group whose context
+    /// was cancelled drops it there, too, when all others have ended. Its error fails the group.
     ///
     /// # Examples
     ///
@@ -968,7 +969,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// used again when its failure has been given.
     ///
     /// A group that is found empty takes more tasks, and keeps its background tasks. Only a graceful
-    /// group whose context was cancelled is [closed](Group::is_closed) at `None`. While there is a
+    /// group whose context was cancelled is [closed](Group::is_closed) at `None`, and without them. While there is a
     /// [`KeepOpen`](Group::keep_open), an empty group has no `None` to give: this waits.
     ///
     /// # Examples

@@ -249,13 +249,15 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// # Errors
     ///
     /// The first error in time, of the body or of a task. If the group has failed already, that
-    /// failure, and the body is not run. If the group is closed, the body runs, and what it spawns
-    /// is refused.
+    /// failure, and the body is not run. If the failure was handed over before, by `(&mut group).await`
+    /// or [`next`](Group::next), the body runs: a fail-fast group is as good as new, while a graceful
+    /// one refuses what it spawns. So does a group that is closed.
     ///
     /// # Panics
     ///
     /// A panic of the body or of a task goes on out of the poll, unless the group
-    /// [catches panics](Group::catch_panics). Polling it after that, or after it has completed,
+    /// [catches panics](Group::catch_panics). That covers the future that `body` returns; a panic in
+    /// calling `body`, before there is a future, goes on in any case. Polling it after that, or after it has completed,
     /// panics, too.
     ///
     /// # Cancel safety

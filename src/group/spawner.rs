@@ -493,8 +493,8 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
     /// When all other tasks have ended (and the body, in a scope), it is dropped with the group; in
     /// a graceful group, after the context was cancelled with
     /// [`Finished`](crate::CancelKind::Finished). A group that is only driven through a reference,
-    /// as by [`next`](crate::Group::next), keeps it also while there is no other task. Its error
-    /// fails the group as any other.
+    /// as by [`next`](crate::Group::next), keeps it also while there is no other task, unless it
+    /// is graceful and its context was cancelled. Its error fails the group as any other.
     ///
     /// For what serves the others: a heartbeat, a cache, a progress bar.
     ///

@@ -276,7 +276,7 @@ mod imp {
         }
     }
 
-    /// A value that is set once and then read without a lock. `set` is called under a lock.
+    /// A value that is set once, and then read without a lock. Of several who set it the first wins.
     pub(crate) struct SetOnce<T> {
         value: OnceLock<T>,
         /// Shows loom what `value` does inside: a load that acquires, a store that releases.

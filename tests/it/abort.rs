@@ -97,6 +97,27 @@ fn an_aborted_task_that_is_ready_in_the_same_poll_is_dropped_unpolled() {
     assert_eq!((probe.polls(), probe.drops()), (1, 1));
 }
 
+// H2, R2
+#[test]
+fn an_aborted_task_goes_one_poll_later_if_the_budget_was_spent() {
+    let root = Root::new();
+    let probe = Probe::new();
+    let mut group = Group::new();
+    let handle = group.spawn_abortable(probe.task());
+    assert!(root.poll(&mut group).is_pending());
+    group.extend((0..256).map(|_| ready(Ok(1))));
+    for _ in 0..256 {
+        assert_eq!(root.poll_new(group.next()), Poll::Ready(Some(Ok(1))));
+    }
+    handle.abort();
+    root.wakes();
+    assert!(root.poll_new(group.next()).is_pending());
+    assert!(!probe.is_dropped());
+    assert_eq!(root.wakes(), 1);
+    assert_eq!(root.poll_new(group.next()), Poll::Ready(None));
+    assert_eq!((probe.polls(), probe.drops()), (1, 1));
+}
+
 #[test]
 fn an_aborted_task_has_no_outcome_at_the_end_of_a_grace_either() {
     // Abort and end of the grace are seen by the same poll.

@@ -122,6 +122,8 @@ fn a_group_says_whether_it_is_closed() {
     assert_eq!(run(group.next()), None);
     assert!(group.is_closed());
     assert_eq!(group.spawner().is_closed(), group.is_closed());
+    // R9
+    assert!(!run(group.ready()));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
 use std::task::Poll;
 
+#[cfg(feature = "std")]
+use crate::common::panics;
 use crate::common::{Fail, Probe, Root, probes, run, yields};
 use errgroup::{CancelContext, CancelKind, ErrGroup, ErrSpawner, LocalErrGroup, LocalErrSpawner};
 
@@ -172,6 +174,16 @@ fn panics_of_tasks_and_of_the_body_are_errors_if_they_are_caught() {
     }
 }
 
+// R13, P3
+#[cfg(feature = "std")]
+#[test]
+fn a_panic_in_calling_the_body_is_not_caught() {
+    let scope = group()
+        .catch_panics()
+        .scope(|_| -> std::future::Ready<Unit> { panic!("called") });
+    assert_eq!(panics(|| run(scope)), "called");
+}
+
 #[test]
 fn a_scope_with_a_grace_ends_when_that_is_over() {
     let root = Root::new();
@@ -226,6 +238,19 @@ fn on_a_group_that_has_failed_it_gives_that_failure_and_polls_no_body() {
         std::future::poll_fn(|_| -> Poll<Unit> { panic!("polled") })
     });
     assert_eq!(run(scope), Err("before".into()));
+}
+
+#[test]
+fn on_a_fail_fast_group_whose_failure_was_handed_over_it_is_as_on_a_new_one() {
+    let mut group = group();
+    group.spawn(ready(Err("before".into())));
+    assert!(!run(group.ready()));
+    assert_eq!(run(&mut group), Err("before".into()));
+    let result = run(group.scope(async |s: ErrSpawner<'_, (), Fail>| {
+        let handle = s.spawn_with_handle(ready(Ok(7)));
+        handle.await.map_err(Fail::from)
+    }));
+    assert_eq!(result, Ok(7));
 }
 
 #[test]

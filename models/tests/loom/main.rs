@@ -1,4 +1,5 @@
-//! Models of what threads may do to each other. loom runs each of them in every order that matters:
+//! Models of what threads may do to each other. loom runs each of them in every order with at most so
+//! many preemptions as `model` is told, mostly three:
 //!
 //! ```text
 //! cargo test --release -p errgroup-models
