@@ -4,7 +4,10 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use errgroup::{CancelContext, ErrSpawner, LocalErrSpawner, Semaphore, TaskHandle};
+use errgroup::{
+    AbortHandle, AbortOnDrop, CancelContext, ErrSpawner, KeepOpen, LocalErrSpawner, Semaphore,
+    Started, TaskHandle,
+};
 
 /// A type that may be seen after a panic.
 fn safe<T: ?Sized + UnwindSafe + RefUnwindSafe>(_: PhantomData<T>) {}
@@ -13,6 +16,15 @@ fn safe<T: ?Sized + UnwindSafe + RefUnwindSafe>(_: PhantomData<T>) {}
 fn handles_are_unwind_safe_whatever_their_values_are() {
     safe(PhantomData::<TaskHandle<u8>>);
     safe(PhantomData::<TaskHandle<Cell<u8>>>);
+    safe(PhantomData::<Started<u8>>);
+    safe(PhantomData::<Started<Cell<u8>>>);
+}
+
+#[test]
+fn handles_without_values_are_unwind_safe() {
+    safe(PhantomData::<AbortHandle>);
+    safe(PhantomData::<AbortOnDrop>);
+    safe(PhantomData::<KeepOpen>);
 }
 
 #[test]

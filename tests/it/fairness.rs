@@ -16,8 +16,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::common::{Fail, Probe, Root};
 use errgroup::{
-    CancelContext, ErrGroup, ErrSpawner, LocalErrGroup, scope, scope_in, try_for_each,
-    try_for_each_stream, try_map,
+    CancelContext, ErrGroup, ErrSpawner, LocalErrGroup, buffer_unordered, buffered, scope,
+    scope_in, try_for_each, try_for_each_stream, try_map, try_map_stream,
 };
 use futures::StreamExt;
 use futures::channel::mpsc;
@@ -282,6 +282,21 @@ const WAYS: &[(&str, Way)] = &[
         let stream = stream::iter(tasks).chain(stream::pending());
         boxed(try_for_each_stream(stream, limit, |task| task))
     }),
+    ("try_map_stream", |tasks| {
+        let limit = tasks.len() + 1;
+        let stream = stream::iter(tasks).chain(stream::pending());
+        boxed(try_map_stream(stream, limit, |task| task))
+    }),
+    ("buffered", |tasks| {
+        let limit = tasks.len() + 1;
+        let stream = stream::iter(tasks).chain(stream::pending());
+        boxed(buffered(stream, limit, |task| task).for_each(|_| ready(())))
+    }),
+    ("buffer_unordered", |tasks| {
+        let limit = tasks.len() + 1;
+        let stream = stream::iter(tasks).chain(stream::pending());
+        boxed(buffer_unordered(stream, limit, |task| task).for_each(|_| ready(())))
+    }),
 ];
 
 // R2
@@ -341,7 +356,7 @@ fn each_of_n_greedy_tasks_gets_its_share_however_they_are_driven() {
 #[test]
 fn each_of_257_greedy_tasks_gets_its_share_however_they_are_driven() {
     for (name, way) in WAYS {
-        if ["next", "drive", "scope", "try_for_each"].contains(name) {
+        if ["next", "drive", "scope", "try_for_each", "buffered"].contains(name) {
             let (units, counts) = (Units::new(1, Wakes::AtOnce), counts(257));
             let mut whole = way(units.all_greedy(&counts));
             units.assert_fair(name, &mut whole, &counts, 16 * 257);

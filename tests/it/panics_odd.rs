@@ -12,11 +12,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use crate::common::{Event, hooked};
-use crate::common::{Fail, Probe, Root, kind, run};
+use crate::common::{Fail, Probe, ProbeTask, Root, kind, run};
 use errgroup::{
-    CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, scope, try_for_each, try_map,
+    CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, buffer_unordered, buffered, scope,
+    try_for_each, try_map,
 };
 use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{self, BoxStream, StreamExt};
 
 type Group = ErrGroup<'static, usize, Fail>;
 
@@ -424,6 +426,50 @@ fn a_map_is_not_deaf_after_its_waker_has_panicked() {
     }
 }
 
+#[test]
+fn a_buffer_is_not_deaf_after_its_waker_has_panicked() {
+    type Make = fn(Vec<ProbeTask<usize>>) -> BoxStream<'static, usize>;
+    let makes: [Make; 2] = [
+        |tasks| Box::pin(buffered(stream::iter(tasks), 2, |task| task)),
+        |tasks| Box::pin(buffer_unordered(stream::iter(tasks), 2, |task| task)),
+    ];
+    for (make, unordered) in makes.into_iter().zip([false, true]) {
+        for event in EVENTS {
+            let (trap, root) = (Trap::new(), Root::new());
+            let probes = crate::common::probes::<usize>(2);
+            let mut outputs = make(probes.iter().map(Probe::task).collect());
+            if event == Event::Clone {
+                trap.arm(event);
+            }
+            forget(trap.poll(&mut outputs.next()));
+            trap.arm(event);
+            match event {
+                Event::Clone => {}
+                Event::Drop => _ = forget(caught(|| ignore(root.poll(&mut outputs.next())))),
+                Event::Wake => _ = forget(caught(|| probes[0].wake())),
+            }
+            assert_eq!(trap.state.sprung.load(SeqCst), 1, "{event:?}");
+            trap.disarm();
+            // No item and no output was lost, so that it can go on.
+            assert!(root.poll(&mut outputs.next()).is_pending(), "{event:?}");
+            root.wakes();
+            probes[1].finish(1);
+            assert_eq!(root.wakes(), 1, "{event:?}: deaf");
+            let second = Poll::Ready(Some(1));
+            let next = root.poll(&mut outputs.next());
+            assert_eq!(next == second, unordered, "{event:?}");
+            root.wakes();
+            probes[0].finish(0);
+            assert_eq!(root.wakes(), usize::from(!unordered), "{event:?}: deaf");
+            let next = root.poll(&mut outputs.next());
+            assert_eq!(next, Poll::Ready(Some(0)), "{event:?}");
+            let last = root.poll(&mut outputs.next());
+            let expected = if unordered { Poll::Ready(None) } else { second };
+            assert_eq!(last, expected, "{event:?}");
+        }
+    }
+}
+
 // H2, P5
 #[test]
 fn an_abort_is_not_lost_when_the_waker_of_the_group_panics() {
@@ -539,6 +585,25 @@ dropped_while_unwinding! {
     }
     a_map_with_values_that_is_dropped_while_unwinding_with_a_bad_waker_does_not_abort: {
         drop_while_unwinding(Box::pin(try_map([()], 1, |()| pending::<Result<(), Fail>>())));
+    }
+    a_buffer_that_is_dropped_while_unwinding_with_a_bad_waker_does_not_abort: {
+        let outputs = Box::pin(buffered(stream::iter([()]), 1, |()| pending::<()>()));
+        drop_while_unwinding(outputs.into_future());
+    }
+    a_buffer_without_order_that_is_dropped_while_unwinding_with_a_bad_waker_does_not_abort: {
+        let outputs = Box::pin(buffer_unordered(stream::iter([()]), 1, |()| pending::<()>()));
+        drop_while_unwinding(outputs.into_future());
+    }
+    a_wait_for_a_cancel_that_is_dropped_while_unwinding_with_a_bad_waker_does_not_abort: {
+        let context = CancelContext::new();
+        drop_while_unwinding(context.cancelled());
+        drop_while_unwinding(context.child().with_deadline(pending::<()>()).cancelled());
+    }
+    a_run_that_is_dropped_while_unwinding_with_a_bad_waker_does_not_abort: {
+        let context = CancelContext::new();
+        drop_while_unwinding(Box::pin(context.run(pending::<()>())));
+        let context = context.with_deadline(pending::<()>());
+        drop_while_unwinding(Box::pin(context.run(pending::<()>())));
     }
     a_map_whose_futures_and_items_panic_when_dropped_while_unwinding_does_not_abort: {
         drop_while_unwinding(Box::pin(try_map([(), (), ()], 2, |()| {

@@ -13,6 +13,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::common::{Probe, Root, run, yields};
@@ -23,7 +24,7 @@ use errgroup::{
     TrySpawnError, local_scope, local_scope_in, scope, scope_in, try_for_each, try_for_each_stream,
     try_map, try_map_stream,
 };
-use futures::future::{BoxFuture, FusedFuture, LocalBoxFuture};
+use futures::future::{BoxFuture, FusedFuture, FutureExt, LocalBoxFuture};
 use futures::stream::{FusedStream, StreamExt};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -1328,6 +1329,34 @@ fn the_rows_from_go_to_here_are_code() {
                 .await
                 .is_err()
         );
+        let ctx = parent.with_deadline_cause(sleep(three_seconds), "the lease has run out");
+        let reason = ctx.cancelled().await;
+        assert!(reason.is_deadline());
+        assert_eq!(reason.cause().unwrap().to_string(), "the lease has run out");
+        let (ctx, calls) = (parent.child(), AtomicUsize::new(0));
+        let f = || calls.fetch_add(1, SeqCst);
+        let mut group = ErrGroup::<(), Infallible>::new();
+        let mut after = || {
+            group.spawn_abortable(async {
+                ctx.cancelled().await;
+                f();
+                Ok(())
+            })
+        };
+        let (handle, stop) = (after(), after());
+        stop.abort();
+        group.spawn_background(async {
+            ctx.cancelled().await;
+            f();
+            Ok(())
+        });
+        assert_eq!(group.next().now_or_never(), None);
+        ctx.cancel();
+        let Ok(()) = group.await;
+        assert!(handle.is_finished() && stop.is_finished());
+        assert_eq!(calls.into_inner(), 2);
+        let without_cancel = CancelContext::new();
+        assert!(ctx.is_cancelled() && !without_cancel.is_cancelled());
         let sem = Semaphore::new(2);
         let permit = parent.run(sem.acquire(2)).await??;
         assert!(sem.try_acquire(1).is_none());

@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::future::pending;
 
 use errgroup::{
-    CancelContext, Cancelled, ErrGroup, ErrSpawner, Started, buffer_unordered, buffered,
-    try_for_each, try_map,
+    CancelContext, Cancelled, ErrGroup, ErrSpawner, Started, buffer_unordered, buffered, scope,
+    scope_in, try_for_each, try_map,
 };
 use futures::stream;
 
@@ -78,14 +78,33 @@ fn the_futures_of_groups_spawners_and_handles_with_values_are_send_and_sync() {
     }));
 }
 
+/// Whatever the future of the body holds.
 #[test]
-fn a_scope_of_a_group_is_send() {
-    fn is_send<T: Send>(_: T) {}
+fn scopes_are_send_and_sync_when_their_closures_are() {
     let group = ErrGroup::<(), Failure>::new().limit(3);
-    is_send(group.scope(async |s: ErrSpawner<'_, (), Failure>| {
+    is_both(group.scope(async |s: ErrSpawner<'_, (), Failure>| {
+        let held = Cell::new(0);
         s.spawn(async { Ok(()) });
-        Ok(Cell::new(1))
+        pending::<()>().await;
+        Ok(held)
     }));
+    is_both(scope(async |s: ErrSpawner<'_, (), Failure>| {
+        let held = Cell::new(0);
+        s.spawn(async { Ok(()) });
+        pending::<()>().await;
+        Ok(held)
+    }));
+    let grace = || async { Cell::new(1) };
+    is_both(scope_in(
+        &CancelContext::new(),
+        grace,
+        async |s: ErrSpawner<'_, (), Failure>, context| {
+            let held = Cell::new(0);
+            s.spawn(async { Ok(()) });
+            context.cancelled().await;
+            Ok(held)
+        },
+    ));
 }
 
 #[test]
