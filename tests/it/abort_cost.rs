@@ -113,48 +113,35 @@ fn time(count: usize, setting: Setting) -> Duration {
 
 // H6
 
-#[track_caller]
-fn costs_the_same_for_each(beside: Beside) {
+#[test]
+fn aborting_many_tasks_costs_the_same_for_each_whatever_else_there_is_as_many_of() {
     let (few, factor) = (500, 16);
-    for queued in [true, false] {
-        for one_by_one in [true, false] {
-            for backwards in [true, false] {
-                let setting = Setting {
-                    queued,
-                    one_by_one,
-                    backwards,
-                    beside,
-                };
-                let base = time(few, setting);
-                let many = time(few * factor, setting);
-                // What is quadratic takes 256 times as long.
-                let bound = base * (factor * 5).try_into().unwrap() + Duration::from_millis(5);
-                assert!(
-                    many < bound,
-                    "{setting:?}: {few} in {base:?}, {} in {many:?}",
-                    few * factor
-                );
+    for beside in [
+        Beside::Nothing,
+        Beside::Names,
+        Beside::Background,
+        Beside::Waiters,
+    ] {
+        for queued in [true, false] {
+            for one_by_one in [true, false] {
+                for backwards in [true, false] {
+                    let setting = Setting {
+                        queued,
+                        one_by_one,
+                        backwards,
+                        beside,
+                    };
+                    let base = time(few, setting);
+                    let many = time(few * factor, setting);
+                    // What is quadratic takes 256 times as long.
+                    let bound = base * (factor * 5).try_into().unwrap() + Duration::from_millis(5);
+                    assert!(
+                        many < bound,
+                        "{setting:?}: {few} in {base:?}, {} in {many:?}",
+                        few * factor
+                    );
+                }
             }
         }
     }
-}
-
-#[test]
-fn aborting_many_tasks_costs_the_same_for_each_however_many_there_are() {
-    costs_the_same_for_each(Beside::Nothing);
-}
-
-#[test]
-fn aborting_many_tasks_costs_the_same_for_each_beside_as_many_with_names() {
-    costs_the_same_for_each(Beside::Names);
-}
-
-#[test]
-fn aborting_many_tasks_costs_the_same_for_each_beside_as_many_in_the_background() {
-    costs_the_same_for_each(Beside::Background);
-}
-
-#[test]
-fn aborting_many_tasks_costs_the_same_for_each_while_as_many_wait_for_room() {
-    costs_the_same_for_each(Beside::Waiters);
 }

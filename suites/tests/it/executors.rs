@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use crate::common::panics;
 use errgroup::{
     CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, Semaphore, Started, scope, scope_in,
 };
@@ -412,6 +413,23 @@ fn a_task_of_an_executor_is_a_task_of_a_group() {
         }
         drop(stop);
     });
+}
+
+// §8, P1
+#[test]
+fn a_task_of_an_executor_that_is_gone_panics_the_group_unless_it_is_fallible() {
+    let mut group = ErrGroup::<(), &str>::new();
+    let executor = async_executor::Executor::new();
+    group.spawn(executor.spawn(std::future::pending()));
+    drop(executor);
+    assert!(!panics(|| async_io::block_on(group)).is_empty());
+
+    let mut group = ErrGroup::<(), &str>::new();
+    let executor = async_executor::Executor::new();
+    let task = executor.spawn(std::future::pending()).fallible();
+    group.spawn(async { task.await.unwrap_or(Err("the executor is gone")) });
+    drop(executor);
+    assert_eq!(async_io::block_on(group), Err("the executor is gone"));
 }
 
 fn tokio_sleep(millis: u64) -> BoxFuture<'static, ()> {

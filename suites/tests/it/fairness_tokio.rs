@@ -8,9 +8,12 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::common::Fail;
-use errgroup::{CancelContext, ErrGroup, ErrSpawner, scope, scope_in, try_for_each_stream};
+use errgroup::{
+    CancelContext, ErrGroup, ErrSpawner, buffer_unordered, buffered, scope, scope_in,
+    try_for_each_stream, try_map_stream,
+};
 use futures::StreamExt;
-use futures::future::FutureExt;
+use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{self, FuturesUnordered};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -210,6 +213,33 @@ fn a_stream_that_is_never_empty_and_readers_all_read() {
         let result = runtime.block_on(try_for_each_stream(all, 3, |task| task));
         assert_eq!(result, Err("all read"));
         channels.assert_fair();
+    }
+}
+
+#[test]
+fn readers_in_maps_and_buffers_all_read() {
+    type Way = fn(Vec<BoxFuture<'static, Unit>>) -> BoxFuture<'static, Unit>;
+    let ways: [Way; 3] = [
+        |readers| {
+            let map = try_map_stream(stream::iter(readers), 3, |reader| reader);
+            map.map(|result| result.map(drop)).boxed()
+        },
+        |readers| {
+            let mut outputs = Box::pin(buffered(stream::iter(readers), 3, |reader| reader));
+            async move { outputs.next().await.unwrap() }.boxed()
+        },
+        |readers| {
+            let mut outputs = Box::pin(buffer_unordered(stream::iter(readers), 3, |reader| reader));
+            async move { outputs.next().await.unwrap() }.boxed()
+        },
+    ];
+    for way in ways {
+        for runtime in runtimes() {
+            let mut channels = Channels::new(3);
+            let whole = way((0..3).map(|_| channels.reader().boxed()).collect());
+            assert_eq!(runtime.block_on(whole), Err("all read"));
+            channels.assert_fair();
+        }
     }
 }
 

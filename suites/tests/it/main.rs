@@ -3,6 +3,7 @@
 #[path = "../../../tests/common/mod.rs"]
 mod common;
 
+mod diagnostics;
 #[cfg(feature = "std")]
 mod embassy;
 #[cfg(feature = "std")]
@@ -12,8 +13,12 @@ mod fairness_tokio;
 #[cfg(feature = "tokio")]
 mod on_tokio;
 mod paused_clock;
+#[cfg(feature = "tokio")]
+mod porting;
 #[cfg(feature = "std")]
 mod random_programs;
+#[cfg(feature = "std")]
+mod servers;
 #[cfg(feature = "time")]
 mod time;
 #[cfg(all(feature = "std", feature = "tracing"))]

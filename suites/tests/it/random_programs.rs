@@ -54,6 +54,7 @@ enum Op {
     TrySpawn(Script),
     SpawnerSpawn(Script),
     SpawnWithHandle(Script),
+    SpawnAbortable(Script),
     SetLimit(usize),
     /// Wakes a task that waits, which goes on.
     Release(usize),
@@ -330,6 +331,9 @@ impl World {
             _ => faults.push("R1: polled, but is over"),
         }
         let task = &mut self.tasks[id];
+        if task.aborted {
+            faults.push("H2: polled, but was aborted");
+        }
         task.woken = false;
         task.polled = poll;
         task.waker = Some(waker.clone());
@@ -678,7 +682,8 @@ impl World {
             if let Op::Spawn(script)
             | Op::TrySpawn(script)
             | Op::SpawnerSpawn(script)
-            | Op::SpawnWithHandle(script) = op
+            | Op::SpawnWithHandle(script)
+            | Op::SpawnAbortable(script) = op
             {
                 script.count(&mut tasks, &mut steps);
             }
@@ -704,7 +709,7 @@ macro_rules! runner {
     ($name:ident, $Group:ident, $Spawner:ident, $Boxed:ident, $Value:ty, $with_handle:expr) => {
         mod $name {
             use super::*;
-            use errgroup::{TaskHandle, $Group as Group, $Spawner as Spawner};
+            use errgroup::{AbortHandle, TaskHandle, $Group as Group, $Spawner as Spawner};
             use futures::future::$Boxed as Boxed;
 
             type Outcome = Result<$Value, Fault>;
@@ -772,6 +777,7 @@ macro_rules! runner {
                 }
                 let spawner = group.spawner();
                 let mut handles: Vec<(usize, TaskHandle<()>)> = Vec::new();
+                let mut aborts: Vec<(usize, AbortHandle)> = Vec::new();
                 let units = program.units;
                 for (number, op) in program.ops.iter().cloned().enumerate() {
                     let text = format!("{op:?}");
@@ -815,6 +821,15 @@ macro_rules! runner {
                             ) -> Option<TaskHandle<()>> = $with_handle;
                             handles.extend(with_handle(&spawner, task).map(|handle| (id, handle)));
                         }
+                        Op::SpawnAbortable(script) => {
+                            let id = world.lock().add(&script, false);
+                            let task = task(&world, id, script, &spawner);
+                            let handle = match number % 2 {
+                                0 => group.spawn_abortable(task),
+                                _ => spawner.spawn_abortable(task),
+                            };
+                            aborts.push((id, handle));
+                        }
                         Op::SetLimit(limit) => {
                             world.lock().limit = limit;
                             group.set_limit(limit);
@@ -835,12 +850,18 @@ macro_rules! runner {
                             waker.into_iter().for_each(Waker::wake);
                         }
                         Op::Abort(number) => {
-                            if let Some((id, handle)) = handles.get(number % handles.len().max(1)) {
+                            let number = number % (handles.len() + aborts.len()).max(1);
+                            let abort = |id| {
                                 let mut locked = world.lock();
-                                if locked.is_live(*id) {
-                                    locked.abort(*id);
+                                if locked.is_live(id) {
+                                    locked.abort(id);
                                 }
-                                drop(locked);
+                            };
+                            if let Some((id, handle)) = handles.get(number) {
+                                abort(*id);
+                                handle.abort();
+                            } else if let Some((id, handle)) = aborts.get(number - handles.len()) {
+                                abort(*id);
                                 handle.abort();
                             }
                         }
@@ -960,6 +981,11 @@ macro_rules! runner {
                     }
                     if locked.failed && !locked.graceful && !locked.is_empty() {
                         locked.fault("R5: siblings are left");
+                    }
+                    for (id, handle) in &aborts {
+                        if handle.is_finished() != locked.tasks[*id].gone {
+                            locked.fault(format!("H6: {id}: {handle:?}"));
+                        }
                     }
                     if !locked.faults.is_empty() {
                         locked.fault(format!("after operation {number}, {text}"));
@@ -1117,6 +1143,16 @@ macro_rules! runner {
                         poll => locked.fault(format!("H1: {id}: {poll:?}")),
                     }
                 }
+                for (id, handle) in aborts {
+                    let task = &locked.tasks[id];
+                    let index = match task.state {
+                        State::Refused => usize::MAX,
+                        _ => task.index,
+                    };
+                    if !handle.is_finished() || handle.index() != index {
+                        locked.fault(format!("H6: {id}: {handle:?}"));
+                    }
+                }
                 mem::take(&mut locked.faults)
             }
 
@@ -1230,11 +1266,12 @@ fn ops() -> impl Strategy<Value = Op> {
         2 => scripts().prop_map(Op::TrySpawn),
         3 => scripts().prop_map(Op::SpawnerSpawn),
         4 => scripts().prop_map(Op::SpawnWithHandle),
+        4 => scripts().prop_map(Op::SpawnAbortable),
         1 => (1..5_usize).prop_map(Op::SetLimit),
         1 => many,
         4 => (0..20_usize).prop_map(Op::Release),
         2 => (0..20_usize).prop_map(Op::Wake),
-        2 => (0..20_usize).prop_map(Op::Abort),
+        4 => (0..20_usize).prop_map(Op::Abort),
         1 => Just(Op::AbortAll),
         1 => Just(Op::Cancel),
         1 => Just(Op::GraceOver),
@@ -1310,7 +1347,7 @@ fn config() -> Config {
 proptest! {
     #![proptest_config(config())]
 
-    // R1-R12, G1, H1, H2, P1-P3, C5
+    // R1-R12, G1, H1, H2, H6, P1-P3, C5
     #[test]
     fn random_programs_do_as_the_model_says(program in programs()) {
         type Run = fn(&Program) -> Vec<String>;
