@@ -38,6 +38,8 @@
 //!   methods they share. [`Results`] is its stream of outcomes.
 //! - [`ErrSpawner`] and [`LocalErrSpawner`], to spawn from elsewhere, also from tasks: both are
 //!   [`Spawner`]. A [`KeepOpen`] keeps a group from being done while they have more to come.
+//!   What they tell: [`running`](Group::running), [`queued`](Group::queued), [`len`](Group::len),
+//!   [`current_limit`](Group::current_limit), [`is_closed`](Group::is_closed).
 //! - [`scope()`], [`local_scope`], [`scope_in`], [`local_scope_in`]: a body that spawns. They are
 //!   short ways to [`Group::scope`], with which a scope can have a limit and whatever else a group
 //!   can.
@@ -50,9 +52,16 @@
 //! - [`try_map`], [`try_for_each`], and [`try_map_stream`], [`try_for_each_stream`] for streams:
 //!   the same work on many items, so many at a time, in order, without a box for each.
 //!   [`buffered`] and [`buffer_unordered`] give the outputs as a stream.
-//! - The errors: [`Cancelled`], [`Errors`], [`TrySpawnError`], [`StartError`], [`TooLarge`],
-//!   `Panicked`.
+//! - The errors: [`Cancelled`], [`Errors`], whose [`report`](Errors::report) and
+//!   [`report_with`](Errors::report_with) write each with its sources, [`TrySpawnError`],
+//!   [`StartError`], [`TooLarge`], `Panicked`.
 //! - [Recipes](recipes): servers with `select!`, supervisors, hedged requests, timeouts, and more.
+//!
+//! What is called how elsewhere is in two tables of the README: [from Go to here][go], and [from
+//! tokio and futures to here][tokio], with moro and trio.
+//!
+//! [go]: https://github.com/errgroup-rs/errgroup#from-go-to-here
+//! [tokio]: https://github.com/errgroup-rs/errgroup#from-tokio-and-futures-to-here
 //!
 //! # Driving a group while doing something else
 //!
@@ -196,7 +205,9 @@
 //! - A group is one task of tokio, and runs on one of its threads at a time. To use more of them,
 //!   spawn, and give the handle to the group. tokio's `JoinHandle` lets its task run on when it is
 //!   dropped; with the feature `tokio`, `on_tokio::spawn` and `on_tokio::spawn_blocking` give
-//!   futures that abort it.
+//!   futures that abort it. A group that runs elsewhere than its tasks, and may outlive their
+//!   runtime, takes `on_tokio::try_spawn` and `on_tokio::try_spawn_blocking`, which tell it when
+//!   that was shut down.
 //! - What is given to `tokio::spawn` must be `'static`, a group as well as anything else. Its
 //!   tasks may borrow from inside of that future.
 //! - Under tokio's paused clock, use tokio's timers for deadlines and grace. The timers of the
@@ -213,6 +224,10 @@
 //! The tests are in the repository: `suites/tests/it/fairness_tokio.rs`, and, with a budget that is
 //! simulated, `tests/it/fairness.rs`. There all but two starve in a `FuturesUnordered`, however many
 //! they are, if they are woken after the poll and the last of them first, as tokio does it.
+//!
+//! One thing takes no turns. What a context waits for, a deadline or a trigger, and the grace of a
+//! group come first in every poll, so that they are never late. One that takes the whole budget in
+//! each poll leaves nothing to the tasks. Timers and signals do not do that.
 //!
 //! # Running under embassy
 //!
@@ -365,7 +380,9 @@
 //! - To keep several processors busy. A group polls its tasks on the thread that polls the group.
 //!   Spawn such work onto an executor, and make the handle a task of the group:
 //!   `group.spawn(executor.spawn(work))` works as it is with `async_executor::Task`, which cancels
-//!   on drop. For tokio see [above](#running-under-tokio).
+//!   on drop. If the executor is dropped before its task has ended, that panics in the group that
+//!   polls it; `executor.spawn(work).fallible()` does not, and gives `None`. For tokio see
+//!   [above](#running-under-tokio).
 //! - For tasks that outlive their scope. That is what executors are for.
 //! - For a handful of futures of known types that all must succeed: `try_join!` of the crate
 //!   `futures` needs no boxes.
@@ -377,7 +394,8 @@
 //!   `alloc`.
 //! - `time`: `CancelContext::with_timeout` and `time::sleep`, on async-io, whose reactor works under
 //!   every executor.
-//! - `tokio`: `on_tokio::spawn` and `on_tokio::spawn_blocking`. Not needed to run under tokio.
+//! - `tokio`: `on_tokio::spawn` and `on_tokio::spawn_blocking`, and `try_spawn` and
+//!   `try_spawn_blocking` for groups that may outlive the runtime. Not needed to run under tokio.
 //! - `tracing`: a span `errgroup.task` around every task, with `group`, `index` and `name`, and
 //!   debug events: spawned, started, finished, failed, dropped; cancelled and grace over for
 //!   groups. Nothing of it is compiled in when it is off.

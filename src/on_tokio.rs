@@ -55,6 +55,32 @@
 //! runtime.shutdown_timeout(Duration::from_millis(10));
 //! ```
 //!
+//! The same with a function that ignores its context. With `shutdown_background` it runs on until it
+//! returns, or the program ends:
+//!
+//! ```
+//! use errgroup::{CancelContext, ErrGroup, on_tokio};
+//! use std::sync::mpsc;
+//!
+//! let runtime = tokio::runtime::Runtime::new().unwrap();
+//! let (sender, messages) = mpsc::channel();
+//!
+//! let result = runtime.block_on(async {
+//!     let grace = || async {}; // None at all.
+//!     let (context, mut group) = ErrGroup::<(), std::io::Error>::with_grace(&CancelContext::new(), grace);
+//!     group.spawn(on_tokio::spawn_blocking(move || {
+//!         _ = messages.recv(); // Never asks whether it is cancelled.
+//!         Ok(())
+//!     }));
+//!     context.cancel();
+//!     group.await
+//! });
+//! assert_eq!(result.unwrap_err().to_string(), "cancelled"); // The group does not wait for it.
+//!
+//! runtime.shutdown_background(); // Neither does this.
+//! assert!(sender.send("still here").is_ok());
+//! ```
+//!
 //! [`Runtime::shutdown_timeout`]: tokio::runtime::Runtime::shutdown_timeout
 //! [`Runtime::shutdown_background`]: tokio::runtime::Runtime::shutdown_background
 

@@ -435,7 +435,7 @@
 //! A blocking call cannot be dropped. When its group fails or is dropped, the group returns at
 //! once, and the call goes on on its thread. The docs of [`on_tokio`] (feature `tokio`) show what
 //! that means for the end of a runtime, which waits for such calls unless
-//! `Runtime::shutdown_timeout` or `Runtime::shutdown_background` ends it.
+//! `Runtime::shutdown_timeout` or `Runtime::shutdown_background` ends it, with an example of each.
 //!
 #![cfg_attr(feature = "tokio", doc = "[`on_tokio`]: crate::on_tokio")]
 #![cfg_attr(

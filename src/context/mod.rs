@@ -90,6 +90,20 @@ impl CancelContext {
     /// parent.cancel();
     /// assert!(parent.child().is_cancelled());
     /// ```
+    ///
+    /// The compiler warns of a child that is thrown away:
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// let context = errgroup::CancelContext::new();
+    /// context.child();
+    /// ```
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// let context = errgroup::CancelContext::new();
+    /// let context = context.child();
+    /// ```
     #[must_use = "a child is a new context, and this one stays as it was"]
     pub fn child(&self) -> Self {
         CancelContext {
@@ -105,7 +119,8 @@ impl CancelContext {
     /// comes after `at` has completed cancels the context. **Nobody else does:** a context that
     /// is only asked with [`check`](CancelContext::check) does not see the deadline pass.
     /// Everyone who waits is woken when `at` wakes, so it does not matter if one of them is never
-    /// polled again.
+    /// polled again. Whoever polls a context polls `at` first, so it should not be
+    /// [greedy](crate#running-under-tokio).
     ///
     /// `at` is dropped when the context is cancelled, also through a parent. If this context is
     /// cancelled already, it is dropped at once. A future that holds the context itself keeps it
@@ -176,6 +191,21 @@ impl CancelContext {
     /// assert_eq!(reason.cause().unwrap().to_string(), "the lease has run out");
     /// # });
     /// ```
+    ///
+    /// The compiler warns of one that is thrown away, as with
+    /// [`with_deadline`](CancelContext::with_deadline):
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// let context = errgroup::CancelContext::new();
+    /// context.with_deadline_cause(async {}, "the lease has run out");
+    /// ```
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// let context = errgroup::CancelContext::new();
+    /// let context = context.with_deadline_cause(async {}, "the lease has run out");
+    /// ```
     #[must_use = "a context with a deadline is a new one: the old one has none"]
     pub fn with_deadline_cause(
         &self,
@@ -217,6 +247,21 @@ impl CancelContext {
     /// assert_eq!(reason.kind(), CancelKind::Cancelled);
     /// assert_eq!(reason.cause().unwrap().to_string(), "the client has hung up");
     /// # });
+    /// ```
+    ///
+    /// The compiler warns of one that is thrown away, as with
+    /// [`with_deadline`](CancelContext::with_deadline):
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// let context = errgroup::CancelContext::new();
+    /// context.with_trigger(async { "enough" });
+    /// ```
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// let context = errgroup::CancelContext::new();
+    /// let context = context.with_trigger(async { "enough" });
     /// ```
     #[must_use = "a context with a trigger is a new one: the old one has none"]
     pub fn with_trigger<C>(&self, on: impl Future<Output = C> + Send + 'static) -> Self

@@ -28,6 +28,9 @@ use crate::util::sync::Arc;
 /// - the reason of the group's context, if it was dropped when the grace was over, or refused
 ///   because of it.
 ///
+/// It is `Send` and `Sync` if `U` is `Send`, also that of a task in a
+/// [`LocalErrGroup`](crate::LocalErrGroup), and `UnwindSafe` whatever `U` is.
+///
 /// # Deadlock
 ///
 /// A task that awaits the handle of a queued task while it holds the only slot waits for ever, as
@@ -80,8 +83,9 @@ impl<U> TaskHandle<U> {
     /// error of the group, and nothing happens if the task has ended.
     ///
     /// A running one takes its turn among the tasks that are woken, of which a group polls 256 between
-    /// two returns of `Pending`. So if the calls before have spent that, it takes one poll more, and if
-    /// more tasks are woken, as many as it takes to come to it.
+    /// two returns of `Pending`. So it takes one poll more if the calls before have spent that, or have
+    /// returned in the middle of a round, which is finished first; and if more than 256 tasks are
+    /// woken, as many as it takes to come to it.
     ///
     /// The handle resolves to a [`Cancelled`] of the kind [`Cancelled`](crate::CancelKind::Cancelled).
     ///
@@ -127,6 +131,7 @@ impl<U> TaskHandle<U> {
     /// assert_eq!(result.await, Ok(()));
     /// # });
     /// ```
+    #[must_use]
     pub fn abort_handle(&self) -> AbortHandle {
         AbortHandle {
             target: self.target.clone(),
@@ -148,6 +153,7 @@ impl<U> TaskHandle<U> {
     /// assert!(handle.is_finished());
     /// # });
     /// ```
+    #[must_use]
     pub fn is_finished(&self) -> bool {
         self.terminated || self.promise.is_resolved()
     }
@@ -165,6 +171,7 @@ impl<U> TaskHandle<U> {
     /// let handle = group.spawner().spawn_with_handle(async { Ok("value") });
     /// assert_eq!(handle.index(), 1);
     /// ```
+    #[must_use]
     pub fn index(&self) -> usize {
         self.target.index()
     }
@@ -203,6 +210,9 @@ impl<U> fmt::Debug for TaskHandle<U> {
 ///
 /// An aborted task has no outcome: no finishing call gives it, and it is no error of the group.
 ///
+/// It is `Send`, `Sync` and `UnwindSafe`, whatever its task is; so are [`AbortOnDrop`] and
+/// [`KeepOpen`].
+///
 /// # Examples
 ///
 /// ```
@@ -233,8 +243,9 @@ impl AbortHandle {
     /// error of the group, and nothing happens if the task has ended.
     ///
     /// A running one takes its turn among the tasks that are woken, of which a group polls 256 between
-    /// two returns of `Pending`. So if the calls before have spent that, it takes one poll more, and if
-    /// more tasks are woken, as many as it takes to come to it.
+    /// two returns of `Pending`. So it takes one poll more if the calls before have spent that, or have
+    /// returned in the middle of a round, which is finished first; and if more than 256 tasks are
+    /// woken, as many as it takes to come to it.
     ///
     /// The call costs O(log n), for n tasks that were aborted and are not gone yet. The group's poll
     /// adds O(log n) again to find the task if it is one of n that are queued.
@@ -272,6 +283,7 @@ impl AbortHandle {
     /// assert!(handle.is_finished());
     /// # });
     /// ```
+    #[must_use]
     pub fn is_finished(&self) -> bool {
         self.target.is_gone()
     }
@@ -288,6 +300,7 @@ impl AbortHandle {
     /// group.spawn(async { Ok(()) });
     /// assert_eq!(group.spawn_abortable(async { Ok(()) }).index(), 1);
     /// ```
+    #[must_use]
     pub fn index(&self) -> usize {
         self.target.index()
     }
@@ -354,6 +367,8 @@ impl Drop for AbortOnDrop {
 }
 
 /// With this a task that was [started](crate::Spawner::start) says that it is up.
+///
+/// It is `Send` and `Sync` if `U` is `Send`, and `UnwindSafe` whatever `U` is.
 ///
 /// # Examples
 ///

@@ -135,6 +135,9 @@ pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 /// also holds [under tokio's budget](crate#running-under-tokio). To wake one task of many costs
 /// the same as to wake one of few.
 ///
+/// An `ErrGroup` is `Send` and `Sync` if `T` and `E` are `Send`; its tasks need not be `Sync`. With
+/// `std`, groups are `UnwindSafe`: one that is used again after a caught panic is whole.
+///
 /// # Examples
 ///
 /// ```
@@ -253,7 +256,9 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// is what the group returns, unless a task had failed before. A group that ends without a
     /// cancellation never calls `grace`.
     ///
-    /// Any timer will do for `grace`, or any other future; its output is dropped.
+    /// Any timer will do for `grace`, or any other future; its output is dropped. It comes first in
+    /// every poll, and takes no turns with the tasks, so it should not be
+    /// [greedy](crate#running-under-tokio).
     ///
     /// # Examples
     ///
@@ -486,7 +491,8 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Spawns a task if there is room for it: if [`len`](Group::len) is below the limit. This is
     /// Go's `TryGo`.
     ///
-    /// To look for room and to take it is one step: no spawner comes between.
+    /// To look for room and to take it is one step: no spawner comes between. The task is
+    /// `Send + 'env` in an [`ErrGroup`], and `'env` in a [`LocalErrGroup`].
     ///
     /// # Errors
     ///
@@ -516,8 +522,9 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
 
     /// Spawns a task with a name, which `Debug` of the group shows.
     ///
-    /// Otherwise it is like [`spawn`](Group::spawn). With the feature `tracing` the task's span has
-    /// the name, too.
+    /// Otherwise it is like [`spawn`](Group::spawn): the task is `Send + 'env` in an [`ErrGroup`],
+    /// and `'env` in a [`LocalErrGroup`]. With the feature `tracing` the task's span has the name,
+    /// too.
     ///
     /// # Examples
     ///
@@ -540,7 +547,8 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Spawns a task that can be aborted, alone: `spawn` of tokio's `JoinSet`.
     ///
     /// An aborted task has no outcome. If the group has failed or is [closed](Group::is_closed),
-    /// the future is dropped, and the handle says that it is finished.
+    /// the future is dropped, and the handle says that it is finished. The task is `Send + 'env` in
+    /// an [`ErrGroup`], and `'env` in a [`LocalErrGroup`].
     ///
     /// # Examples
     ///
@@ -585,6 +593,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// assert_eq!(group.collect().await, Ok(vec!["parent", "child"]));
     /// # });
     /// ```
+    #[must_use]
     pub fn spawner(&self) -> Spawner<'env, T, E, K> {
         Spawner::new(self.driver.with(|driver| driver.mail().clone()))
     }
@@ -600,6 +609,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert_eq!((group.running(), group.queued(), group.len()), (0, 1, 1));
     /// ```
+    #[must_use]
     pub fn running(&self) -> usize {
         self.look(|hub| hub.running()).unwrap_or(0)
     }
@@ -615,6 +625,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert_eq!(group.queued(), 1);
     /// ```
+    #[must_use]
     pub fn queued(&self) -> usize {
         self.look(|hub| hub.queued()).unwrap_or(0)
     }
@@ -630,6 +641,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert_eq!(group.len(), 1);
     /// ```
+    #[must_use]
     pub fn len(&self) -> usize {
         self.look(|hub| hub.shared.len()).unwrap_or(0)
     }
@@ -645,6 +657,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert!(!group.is_empty());
     /// ```
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -661,6 +674,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// group.set_limit(8);
     /// assert_eq!(group.current_limit(), 8);
     /// ```
+    #[must_use]
     pub fn current_limit(&self) -> usize {
         self.look(|hub| hub.shared.limit()).unwrap_or(usize::MAX)
     }
@@ -686,6 +700,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// assert!(group.is_closed());
     /// # });
     /// ```
+    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.look(|hub| hub.shared.gate()) == Some(Gate::Closed)
     }
@@ -785,7 +800,8 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// [`Spawner::spawn_with_handle`].
     ///
     /// The task's error goes to the group. The handle does not drive the group: await it through
-    /// [`drive`](Group::drive), or from a task, or when the group is done.
+    /// [`drive`](Group::drive), or from a task, or when the group is done. The task, with its value,
+    /// is `Send + 'env` in an [`ErrGroup`], and `'env` in a [`LocalErrGroup`].
     ///
     /// # Examples
     ///
@@ -815,7 +831,8 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// It is dropped when the group was consumed and all others have ended. Through a reference,
     /// as with [`next`](Group::next) or `(&mut group).await`, an empty group keeps it, so that a
     /// server's heartbeat goes on while there are no clients. Only a graceful group whose context
-    /// was cancelled drops it there, too, when all others have ended. Its error fails the group.
+    /// was cancelled drops it there, too, when all others have ended. Its error fails the group. It
+    /// is `Send + 'env` in an [`ErrGroup`], and `'env` in a [`LocalErrGroup`].
     ///
     /// # Examples
     ///
@@ -842,7 +859,8 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// Spawns a task, and drives the group until the task says that it is up; `None` if the group
     /// fails first.
     ///
-    /// This is [`Spawner::start`] and [`drive`](Group::drive) in one.
+    /// This is [`Spawner::start`] and [`drive`](Group::drive) in one. The task, with what it gives to
+    /// [`Started::ready`], is `Send + 'env` in an [`ErrGroup`], and `'env` in a [`LocalErrGroup`].
     ///
     /// # Errors
     ///

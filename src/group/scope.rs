@@ -244,7 +244,8 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     ///
     /// The body is one of the tasks: it is polled when it was woken, and may await whatever it
     /// likes. It has no index, does not count towards the limit, and [`abort_all`](Spawner::abort_all)
-    /// spares it. What was spawned into the group before belongs to the scope, too.
+    /// spares it. What was spawned into the group before belongs to the scope, too. The future of the
+    /// body, with its value, is `Send + 'env` for an [`ErrGroup`], and `'env` for a [`LocalErrGroup`].
     ///
     /// # Errors
     ///

@@ -59,8 +59,8 @@ pub type LocalErrSpawner<'env, T, E> = Spawner<'env, T, E, Local>;
 /// and what is spawned after that is dropped. If more will come, take a
 /// [`KeepOpen`](Spawner::keep_open).
 ///
-/// The two flavours have aliases: [`ErrSpawner`], which is `Send` and `Sync`, and
-/// [`LocalErrSpawner`].
+/// The two flavours have aliases: [`ErrSpawner`], which is `Send` and `Sync` if `T` and `E` are
+/// `Send`, and [`LocalErrSpawner`]. Both are `UnwindSafe`, whatever `T` and `E` are.
 ///
 /// # Examples
 ///
@@ -148,7 +148,8 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
 
     /// Spawns a task if there is room for it.
     ///
-    /// Of several callers at once no two get the same room.
+    /// Of several callers at once no two get the same room. The task is `Send + 'env` for an
+    /// [`ErrSpawner`], and `'env` for a [`LocalErrSpawner`].
     ///
     /// # Errors
     ///
@@ -228,8 +229,9 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
 
     /// Spawns a task with a name, which `Debug` of the group shows.
     ///
-    /// Otherwise it is like [`spawn`](Spawner::spawn). With the feature `tracing` the task's span
-    /// has the name, too.
+    /// Otherwise it is like [`spawn`](Spawner::spawn): the task is `Send + 'env` for an
+    /// [`ErrSpawner`], and `'env` for a [`LocalErrSpawner`]. With the feature `tracing` the task's
+    /// span has the name, too.
     ///
     /// # Examples
     ///
@@ -255,7 +257,8 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// Spawns a task that can be aborted, alone.
     ///
     /// The handle is the one that tokio's `JoinSet::spawn` gives. If the group has failed or is
-    /// over, the future is dropped, and the handle says that it is finished.
+    /// over, the future is dropped, and the handle says that it is finished. The task is
+    /// `Send + 'env` for an [`ErrSpawner`], and `'env` for a [`LocalErrSpawner`].
     ///
     /// # Examples
     ///
@@ -365,6 +368,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// let group = ErrGroup::<(), ()>::new().limit(8);
     /// assert_eq!(group.spawner().current_limit(), 8);
     /// ```
+    #[must_use]
     pub fn current_limit(&self) -> usize {
         self.hub().shared.limit()
     }
@@ -382,6 +386,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// drop(group);
     /// assert!(spawner.is_closed());
     /// ```
+    #[must_use]
     pub fn is_closed(&self) -> bool {
         self.hub().shared.gate() != Gate::Open
     }
@@ -401,6 +406,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert_eq!(spawner.running(), 0); // Nobody has polled the group.
     /// ```
+    #[must_use]
     pub fn running(&self) -> usize {
         self.hub().running()
     }
@@ -417,6 +423,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert_eq!(spawner.queued(), 1);
     /// ```
+    #[must_use]
     pub fn queued(&self) -> usize {
         self.hub().queued()
     }
@@ -433,6 +440,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert_eq!(spawner.len(), 1);
     /// ```
+    #[must_use]
     pub fn len(&self) -> usize {
         self.hub().shared.len()
     }
@@ -449,6 +457,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// group.spawn(async { Ok(()) });
     /// assert!(!spawner.is_empty());
     /// ```
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -459,7 +468,8 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
     /// Spawns a task whose value goes to a handle.
     ///
     /// The task's error goes to the group, as that of any task. If the group has failed or is
-    /// over, the future is dropped, and the handle resolves at once.
+    /// over, the future is dropped, and the handle resolves at once. The task, with its value, is
+    /// `Send + 'env` for an [`ErrSpawner`], and `'env` for a [`LocalErrSpawner`].
     ///
     /// # Examples
     ///
@@ -496,7 +506,8 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
     /// as by [`next`](crate::Group::next), keeps it also while there is no other task, unless it
     /// is graceful and its context was cancelled. Its error fails the group as any other.
     ///
-    /// For what serves the others: a heartbeat, a cache, a progress bar.
+    /// For what serves the others: a heartbeat, a cache, a progress bar. It is `Send + 'env` for an
+    /// [`ErrSpawner`], and `'env` for a [`LocalErrSpawner`].
     ///
     /// # Examples
     ///
@@ -538,7 +549,9 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
     /// The task then runs on as any other. Until it is up, the group is not done, but the task
     /// does not count for the limit, so that it starts at once. This is `nursery.start` of trio.
     ///
-    /// It does not drive the group, which has to be polled elsewhere, as it is in a scope.
+    /// It does not drive the group, which has to be polled elsewhere, as it is in a scope. The task,
+    /// with what it gives to [`Started::ready`], is `Send + 'env` for an [`ErrSpawner`], and `'env`
+    /// for a [`LocalErrSpawner`].
     ///
     /// # Errors
     ///

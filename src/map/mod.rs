@@ -326,7 +326,8 @@ impl<S, F, Fut> fmt::Debug for TryForEach<S, F, Fut> {
 ///
 /// Unlike with [`try_map_stream`], an output may be of any type; an `Err` is one like any other,
 /// and stops nothing. At most `limit` items are between the source and whoever takes the outputs:
-/// running, or done and waiting for their turn. Each time one was taken, the next is pulled.
+/// running, or done and waiting for their turn. Each time one was taken, the next is pulled. When
+/// `items` has ended, it is dropped at once, and `f`, while the last futures still run.
 ///
 /// It is `map(f).buffered(limit)` of the crate `futures`, where no future starves, also
 /// [under tokio's budget](crate#running-under-tokio).
@@ -378,7 +379,7 @@ where
 /// stream, in the order in which they come.
 ///
 /// Like [`buffered`], without the order: a slow item holds up nobody. At most `limit` futures are
-/// running. It is `map(f).buffer_unordered(limit)` of the crate `futures`.
+/// running. When `items` has ended, it is dropped at once, and `f`. It is `map(f).buffer_unordered(limit)` of the crate `futures`.
 ///
 /// **Nothing runs while you await something else**, as with [`buffered`], which says what to do
 /// then.

@@ -259,6 +259,20 @@ impl Semaphore {
     /// assert!(semaphore.try_acquire_owned(1).is_none());
     /// # drop(permit);
     /// ```
+    ///
+    /// The compiler warns of permits that are thrown away:
+    ///
+    /// ```compile_fail
+    /// #![deny(unused_must_use)]
+    /// let semaphore = std::sync::Arc::new(errgroup::Semaphore::new(3));
+    /// semaphore.try_acquire_owned(2);
+    /// ```
+    ///
+    /// ```
+    /// #![deny(unused_must_use)]
+    /// let semaphore = std::sync::Arc::new(errgroup::Semaphore::new(3));
+    /// let permit = semaphore.try_acquire_owned(2);
+    /// ```
     #[inline]
     #[must_use = "the permits are given back when this is dropped"]
     pub fn try_acquire_owned(self: &Arc<Self>, n: usize) -> Option<OwnedPermit> {

@@ -8,6 +8,8 @@ use errgroup::{
     AbortHandle, AbortOnDrop, CancelContext, ErrSpawner, KeepOpen, LocalErrSpawner, Semaphore,
     Started, TaskHandle,
 };
+#[cfg(feature = "std")]
+use errgroup::{ErrGroup, LocalErrGroup};
 
 /// A type that may be seen after a panic.
 fn safe<T: ?Sized + UnwindSafe + RefUnwindSafe>(_: PhantomData<T>) {}
@@ -25,6 +27,13 @@ fn handles_without_values_are_unwind_safe() {
     safe(PhantomData::<AbortHandle>);
     safe(PhantomData::<AbortOnDrop>);
     safe(PhantomData::<KeepOpen>);
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn groups_are_unwind_safe_whatever_their_values_and_errors_are() {
+    safe(PhantomData::<ErrGroup<'static, Cell<u8>, Cell<u8>>>);
+    safe(PhantomData::<LocalErrGroup<'static, Cell<u8>, Cell<u8>>>);
 }
 
 #[test]

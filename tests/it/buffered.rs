@@ -202,6 +202,32 @@ fn what_is_over_has_dropped_its_source_and_its_function() {
 }
 
 #[test]
+fn a_source_that_has_ended_is_dropped_while_the_last_futures_run() {
+    let root = Root::new();
+    for ordered in [true, false] {
+        let alive = Arc::new(());
+        let (held, in_source) = (alive.clone(), alive.clone());
+        let task = Probe::new();
+        let f = move |task: Probe<usize>| {
+            let _held = &held;
+            task.task()
+        };
+        let source = stream::iter([task.clone()]).inspect(move |_| {
+            let _held = &in_source;
+        });
+        let mut stream = if ordered {
+            buffered(source, 2, f).left_stream()
+        } else {
+            buffer_unordered(source, 2, f).right_stream()
+        };
+        assert!(root.poll(&mut stream.next()).is_pending());
+        assert_eq!(Arc::strong_count(&alive), 1, "{ordered}");
+        task.finish(1);
+        assert_eq!(root.poll(&mut stream.next()), Poll::Ready(Some(1)));
+    }
+}
+
+#[test]
 fn dropping_drops_what_runs_and_what_waits() {
     let root = Root::new();
     let tasks = probes::<Arc<()>>(3);

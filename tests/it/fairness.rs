@@ -810,6 +810,41 @@ fn a_stream_that_always_has_an_item_does_not_keep_futures_from_their_units() {
     }
 }
 
+// C3, G1
+
+/// Writes down each of its polls, and always wakes itself.
+fn writes<R>(log: &Arc<Mutex<String>>, letter: char) -> impl Future<Output = R> + Send + use<R> {
+    let log = log.clone();
+    poll_fn(move |cx| {
+        log.lock().unwrap().push(letter);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// The exception to R2: they take no turns.
+#[test]
+fn a_deadline_and_a_grace_come_first_in_every_poll() {
+    for in_grace in [false, true] {
+        let log = Arc::default();
+        let parent = CancelContext::new();
+        let (_, mut group) = if in_grace {
+            parent.cancel();
+            let grace = writes::<()>(&log, 'g');
+            ErrGroup::<(), Fail>::with_grace(&parent, || grace)
+        } else {
+            ErrGroup::with_context(&parent.with_deadline(writes::<()>(&log, 'g')))
+        };
+        (0..2).for_each(|_| group.spawn(writes(&log, 't')));
+        let root = Root::new();
+        for _ in 0..20 {
+            assert!(root.poll(&mut group).is_pending());
+            let polled = std::mem::take(&mut *log.lock().unwrap());
+            assert_eq!(polled, "gtt", "{in_grace}");
+        }
+    }
+}
+
 // R2, R3
 
 /// Groups in a group, each with greedy tasks. The outer one begins with each inner one in turn,
