@@ -128,20 +128,21 @@ impl<F> Chunk<F> {
     ) {
         for place in 0..self.slots.len() {
             if self.slots[place].index < index {
-                taken.extend(self.vacate(word, count, place));
+                taken.extend(self.vacate(word, count, place).map(|(_, task)| task));
             }
         }
     }
 
-    /// Takes the task out of a slot, if there is one.
+    /// Takes the task out of a slot with its index, if there is one.
     #[inline]
-    fn vacate(&mut self, word: &Word, count: Count<'_>, place: usize) -> Option<F> {
-        let task = self.slots.get_mut(place)?.task.take()?;
+    fn vacate(&mut self, word: &Word, count: Count<'_>, place: usize) -> Option<(usize, F)> {
+        let slot = self.slots.get_mut(place)?;
+        let (index, task) = (slot.index, slot.task.take()?);
         let bit = 1 << place;
         word.vacate(bit);
         self.woken &= !bit;
         count.subtract_one();
-        Some(task)
+        Some((index, task))
     }
 
     /// Puts a task into the first vacant slot, and says which that is.
@@ -153,7 +154,7 @@ impl<F> Chunk<F> {
         (index, task): (usize, F),
         waker: impl FnOnce(usize) -> Waker,
     ) -> usize {
-        let place = word.vacant().trailing_zeros() as usize;
+        let place = word.free().trailing_zeros() as usize;
         let bit = 1 << place;
         let task = Some(task);
         match self.slots.get_mut(place) {
@@ -250,7 +251,7 @@ impl<F: Future + Unpin> Chunk<F> {
         let mut turns = Turns::new(self, word, parker, source);
         let stops = loop {
             let is_startable = budget.left > 0 && turns.source.is_startable(parker);
-            if !is_startable || word.vacant() == 0 {
+            if !is_startable || word.free() == 0 {
                 break false;
             }
             let Some(new) = turns.source.next(parker, cx) else {
@@ -330,15 +331,14 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
     {
         self.place = place;
         let Slot { task, index, waker } = &mut self.chunk.slots[place];
-        let (index, task) = (*index, task.as_mut());
-        let task = task.expect("a slot whose bit is set has a task");
+        let task = task.as_mut().expect("a slot whose bit is set has a task");
         let mut cx = Context::from_waker(waker);
-        let poll = self.source.poll(self.parker, index, task, &mut cx);
+        let poll = self.source.poll(self.parker, *index, task, &mut cx);
         let Poll::Ready(output) = poll else {
             self.place = NOBODY;
             return false;
         };
-        let task = self.leave().expect("it was polled just now");
+        let (index, task) = self.leave().expect("it was polled just now");
         self.source.is_done(Done {
             index,
             output,
@@ -347,12 +347,11 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
     }
 
     #[inline(always)]
-    fn leave(&mut self) -> Option<F> {
+    fn leave(&mut self) -> Option<(usize, F)> {
         let count = self.parker.count();
-        let task = self.chunk.vacate(self.word, count, self.place)?;
-        let index = self.chunk.slots[self.place].index;
-        self.source.has_left(self.parker, index);
-        Some(task)
+        let left = self.chunk.vacate(self.word, count, self.place)?;
+        self.source.has_left(self.parker, left.0);
+        Some(left)
     }
 }
 

@@ -8,7 +8,7 @@ use core::mem;
 use core::task::{Context, Waker};
 
 use crate::engine::chunk::{Budget, Chunk, Round, Source};
-use crate::engine::parker::{ALL, Parker};
+use crate::engine::parker::Parker;
 use crate::engine::tokens::{Line, Tokens};
 use crate::util::bits::Bits;
 use crate::util::sync::{Arc, SLOTS};
@@ -156,9 +156,9 @@ impl<F> More<F> {
     /// Notes that a chunk has a vacant slot, and perhaps no task at all.
     fn note(&mut self, id: usize) {
         let Some(far) = self.far(id) else { return };
-        let vacant = far.line.word.vacant();
-        let is_new = vacant == ALL && !mem::replace(&mut far.noted, true);
-        if vacant != 0 {
+        let word = &far.line.word;
+        let is_new = word.is_empty() && !mem::replace(&mut far.noted, true);
+        if word.free() != 0 {
             self.vacancies.insert(id);
         }
         if is_new {
@@ -166,13 +166,20 @@ impl<F> More<F> {
         }
     }
 
+    #[inline]
     pub(super) fn tidy(&mut self) {
+        if self.empty.len() > 1 {
+            self.free_empty();
+        }
+    }
+
+    fn free_empty(&mut self) {
         let mut kept = None;
         while let Some(id) = self.empty.pop() {
             let Some(far) = self.chunks[id - 1].as_mut() else {
                 continue;
             };
-            if far.line.word.vacant() != ALL {
+            if !far.line.word.is_empty() {
                 far.noted = false;
             } else if kept.is_none() {
                 kept = Some(id);
@@ -210,34 +217,46 @@ impl<F: Future + Unpin> More<F> {
         while let Some(id) = self.next(first, parker, round) {
             self.at = Some(id);
             let mut stops = false;
-            let mut is_idle = true;
             if id == 0 {
                 stops = first.poll(parker.word(), parker, 0, round, budget, source);
             } else if let Some(far) = self.far(id) {
                 far.enter(round);
                 let word = &far.line.word;
-                let vacant = word.vacant();
-                stops = far
-                    .chunk
-                    .poll(word, parker, id * SLOTS, round, budget, source);
-                is_idle = far.chunk.woken == 0;
-                if word.vacant() != vacant {
+                let free = word.free();
+                let base = id * SLOTS;
+                stops = far.chunk.poll(word, parker, base, round, budget, source);
+                if word.free() != free {
                     self.note(id);
                 }
             }
-            // One that was stopped at may have more in its word.
-            if stops {
-                return true;
+            if stops || budget.is_spent() {
+                return stops;
             }
-            if is_idle {
-                self.listed.remove(id);
+            if id > 0 && !self.settle(id) {
+                // Something was woken just now.
+                continue;
             }
-            if budget.is_spent() {
+            if !self.has_left() && !first.has_woken(parker.word()) {
+                self.at = None;
+                self.again = false;
                 return false;
             }
             self.at = Some(id + 1);
         }
         false
+    }
+
+    /// Lets a chunk stand in the list only if something was woken in it. False if that was just
+    /// now.
+    fn settle(&mut self, id: usize) -> bool {
+        match self.far(id) {
+            Some(far) if far.chunk.woken != 0 => true,
+            Some(far) if !far.line.word.unlist() => false,
+            _ => {
+                self.listed.remove(id);
+                true
+            }
+        }
     }
 
     #[inline(never)]
@@ -254,19 +273,25 @@ impl<F: Future + Unpin> More<F> {
                 Some(id) => id,
                 None => self.add_chunk(),
             };
+            // What is woken meanwhile is found in the list.
+            self.listed.insert(id);
             let far = self
                 .far(id)
                 .expect("only chunks that are there have vacancies");
             far.enter(round);
             let Far { chunk, line, .. } = far;
+            line.word.list();
             let waker = |bit| {
                 let line = line.clone();
                 Waker::from(Arc::new(FarWaker { line, bit }))
             };
             let stops = chunk.start(&line.word, parker, cx, budget, waker, source);
-            if line.word.vacant() == 0 {
+            let is_full = line.word.free() == 0;
+            self.again |= chunk.has_woken(&line.word);
+            if is_full {
                 self.vacancies.remove(id);
             }
+            self.settle(id);
             if stops {
                 return true;
             }

@@ -197,6 +197,13 @@ where
         self.in_this_call = false;
     }
 
+    /// Begins a round, unless this call has one.
+    pub(crate) fn begin_own_round(&mut self) {
+        if !self.in_this_call {
+            self.begin_round();
+        }
+    }
+
     /// Begins a poll that only starts new tasks.
     pub(crate) fn enter_to_start(&mut self) {
         if !self.in_round {

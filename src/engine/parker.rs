@@ -47,7 +47,7 @@ impl<S: Default> Default for Parker<S> {
         Parker {
             state: AtomicUsize::new(AWAKE),
             waker: WakerCell::default(),
-            word: Word::new(),
+            word: Word::of_first(),
             len: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
             shared: S::default(),
@@ -134,6 +134,9 @@ impl<S> Parker<S> {
 /// All slots of a chunk.
 pub(super) const ALL: usize = usize::MAX >> (usize::BITS as usize - SLOTS);
 
+/// The bit of a further chunk's word that stands for no slot; that slot is for ever vacant.
+const LISTED: usize = 1 << (SLOTS - 1);
+
 /// What the wakers of a chunk's slots share with their owner.
 ///
 /// # Invariants
@@ -142,22 +145,35 @@ pub(super) const ALL: usize = usize::MAX >> (usize::BITS as usize - SLOTS);
 ///    given to its task. So a waker that finds it vacant is that of a task that is gone.
 /// 2. Whoever makes `woken` other than 0 next tells the owner. Whoever finds it other than 0 need
 ///    not: the one who made it so has told, or is about to.
-/// 3. A waker may come between the two halves of its check: then the bit of a vacant slot is left
-///    behind, and by 2 the next wake would tell nobody. So the owner never parks on such a bit; a
-///    further chunk, which is told of it, takes it with the others (models:
+/// 3. In a further chunk the owner keeps `LISTED` set while it will look at the chunk anyway: then
+///    nobody finds it 0, and nobody tells.
+/// 4. A waker may come between the two halves of its check: then the bit of a vacant slot is left
+///    behind, and by 2 the next wake would tell nobody. So the owner never parks on such a bit; in a
+///    further chunk, of which it is told, it takes it with the others (models:
 ///    a_task_that_is_done_when_it_is_woken_takes_no_wake_of_another_along).
 pub(super) struct Word {
     /// The slots whose tasks were woken since the owner last took them.
     woken: AtomicUsize,
     /// The slots without a task, also those that were not made yet.
     vacant: AtomicUsize,
+    /// What is no slot: nothing in the first chunk, `LISTED` in a further one.
+    listed: usize,
 }
 
 impl Word {
-    pub(super) fn new() -> Self {
+    fn of_first() -> Self {
+        Word::new(0)
+    }
+
+    pub(super) fn of_further() -> Self {
+        Word::new(LISTED)
+    }
+
+    fn new(listed: usize) -> Self {
         Word {
             woken: AtomicUsize::new(0),
             vacant: AtomicUsize::new(ALL),
+            listed,
         }
     }
 
@@ -172,8 +188,33 @@ impl Word {
 
 /// For the owner.
 impl Word {
-    pub(super) fn vacant(&self) -> usize {
+    #[inline]
+    fn vacant(&self) -> usize {
         self.vacant.load(Relaxed)
+    }
+
+    /// The slots that may get a task.
+    #[inline]
+    pub(super) fn free(&self) -> usize {
+        self.vacant() & !self.listed
+    }
+
+    /// Whether there is no task.
+    pub(super) fn is_empty(&self) -> bool {
+        self.vacant() == ALL
+    }
+
+    /// Of a further chunk: the owner will look at it.
+    pub(super) fn list(&self) {
+        self.woken.fetch_or(self.listed, Relaxed);
+    }
+
+    /// Of a further chunk: the owner will not look at it before it is told. False if something was
+    /// woken meanwhile.
+    pub(super) fn unlist(&self) -> bool {
+        self.woken
+            .compare_exchange(self.listed, 0, Relaxed, Relaxed)
+            .is_ok()
     }
 
     /// The slot gets a task.
@@ -190,7 +231,7 @@ impl Word {
         }
     }
 
-    /// Clears the bits of vacant slots, for invariant 3. True if a task is woken, of which perhaps
+    /// Clears the bits of vacant slots, for invariant 4. True if a task is woken, of which perhaps
     /// nobody was told.
     fn tidy(&self) -> bool {
         let vacant = self.vacant();
@@ -215,10 +256,10 @@ impl Word {
     /// Takes the tasks that were woken.
     #[inline]
     pub(super) fn take(&self) -> usize {
-        match self.woken.load(Relaxed) {
+        match self.woken.load(Relaxed) & !self.listed {
             0 => 0,
             // Acquire: pairs with the release of the wakers.
-            _ => self.woken.swap(0, Acquire) & !self.vacant(),
+            _ => self.woken.swap(self.listed, Acquire) & !self.vacant(),
         }
     }
 }

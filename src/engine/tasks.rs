@@ -123,7 +123,7 @@ impl<F: Future + Unpin> Tasks<F> {
         if self.first.start(word, parker, cx, budget, waker, source) {
             return true;
         }
-        word.vacant() == 0 && self.start_far(parker, cx, budget, source)
+        word.free() == 0 && self.start_far(parker, cx, budget, source)
     }
 
     /// The same when the first chunk is full.

@@ -41,7 +41,7 @@ pub(super) struct Line {
 impl Line {
     fn new() -> Arc<Self> {
         Arc::new(Line {
-            word: Word::new(),
+            word: Word::of_further(),
             token: SetOnce::new(),
             dismissed: AtomicBool::new(false),
         })

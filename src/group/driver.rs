@@ -385,6 +385,10 @@ where
         if let Some(mail) = &self.mail {
             mail.collect(&mut self.queue, None);
         }
+        if !indices.is_empty() {
+            // They may have had their turn in the round of an earlier call.
+            self.engine.begin_own_round();
+        }
         for index in indices {
             // One that is running was woken, and ends by itself.
             if let Some(task) = self.queue.take(index) {

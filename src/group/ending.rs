@@ -156,14 +156,13 @@ where
     /// Drops every task. The gate is closed to new ones before, and stays so.
     fn drop_tasks(&mut self, gate: Gate, steps: &mut Sequence) {
         let incoming = self.turn(gate);
-        let queue = mem::replace(&mut self.queue, Queue::new());
-        let tasks = self.engine.take_tasks();
-        let doomed = mem::take(&mut self.doomed);
         self.share().shared.leave_all();
-        steps.drop_each(tasks);
-        steps.drop_each(queue.into_tasks());
-        steps.drop_each(incoming.into_tasks());
-        steps.drop_each(doomed);
+        if self.engine.len() > 0 {
+            steps.drop_each(self.engine.take_tasks());
+        }
+        mem::replace(&mut self.queue, Queue::new()).drop_all(steps);
+        incoming.drop_all(steps);
+        steps.drop_each(mem::take(&mut self.doomed));
         steps.run(|| self.notice_room());
     }
 
@@ -172,8 +171,8 @@ where
         let incoming = self.turn(Gate::Failed);
         let queue = mem::replace(&mut self.queue, Queue::new());
         self.share().shared.leave(incoming.len() + queue.len());
-        steps.drop_each(queue.into_tasks());
-        steps.drop_each(incoming.into_tasks());
+        queue.drop_all(steps);
+        incoming.drop_all(steps);
     }
 
     /// Drops every task; the group goes on.
@@ -257,12 +256,18 @@ where
     /// Closes the group for good, and drops everything in it.
     #[inline]
     pub(super) fn close(&mut self) {
-        let has_state = self.graceful.is_some() || self.kept.is_some() || self.ended.is_some();
-        let has_tasks = self.engine.len() > 0 || !self.queue.is_empty();
-        if has_state || has_tasks || self.mail.is_some() || !self.doomed.is_empty() {
-            self.close_with_all();
-        } else if let Some(hub) = self.engine.shared() {
-            hub.shared.turn(Gate::Closed);
+        let has_tasks = self.engine.len() > 0 || !self.queue.is_empty() || !self.doomed.is_empty();
+        let has_outcomes = self.kept.is_some() || self.ended.is_some();
+        if has_tasks || has_outcomes || self.graceful.is_some() {
+            return self.close_with_all();
+        }
+        // What is closed has no mail.
+        match self.engine.shared() {
+            Some(hub) if hub.shared.gate() != Gate::Closed => match self.mail {
+                Some(_) => self.close_with_all(),
+                None => hub.shared.turn(Gate::Closed),
+            },
+            _ => {}
         }
     }
 

@@ -84,7 +84,7 @@ where
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_done(&mut self, done: Done<F>) -> bool {
         // Most outcomes are good, and change nothing.
         match done.output {
@@ -111,6 +111,7 @@ impl<T, E, F> Feed<'_, T, E, F> {
 
     /// Takes the outcome of a task, if it has one, and drops it. True if somebody has to look at
     /// that.
+    #[inline(never)]
     pub(super) fn has_ended(
         &mut self,
         index: usize,

@@ -83,9 +83,8 @@ impl<U> TaskHandle<U> {
     /// error of the group, and nothing happens if the task has ended.
     ///
     /// A running one takes its turn among the tasks that are woken, of which a group polls 256 between
-    /// two returns of `Pending`. So it takes one poll more if the calls before have spent that, or have
-    /// returned in the middle of a round, which is finished first; and if more than 256 tasks are
-    /// woken, as many as it takes to come to it.
+    /// two returns of `Pending`. So it takes one poll more if the calls before have spent that; and if
+    /// more than 256 tasks are woken, as many as it takes to come to it.
     ///
     /// The handle resolves to a [`Cancelled`] of the kind [`Cancelled`](crate::CancelKind::Cancelled).
     ///
@@ -243,9 +242,8 @@ impl AbortHandle {
     /// error of the group, and nothing happens if the task has ended.
     ///
     /// A running one takes its turn among the tasks that are woken, of which a group polls 256 between
-    /// two returns of `Pending`. So it takes one poll more if the calls before have spent that, or have
-    /// returned in the middle of a round, which is finished first; and if more than 256 tasks are
-    /// woken, as many as it takes to come to it.
+    /// two returns of `Pending`. So it takes one poll more if the calls before have spent that; and if
+    /// more than 256 tasks are woken, as many as it takes to come to it.
     ///
     /// The call costs O(log n), for n tasks that were aborted and are not gone yet. The group's poll
     /// adds O(log n) again to find the task if it is one of n that are queued.

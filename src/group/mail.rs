@@ -124,12 +124,21 @@ impl<F> Mail<F> {
     /// turned in the same section.
     pub(crate) fn collect(&self, queue: &mut Queue<F>, end: Option<Gate>) {
         let incoming = self.incoming.with(|incoming| {
-            if let Some(gate) = end.filter(|_| incoming.is_empty()) {
-                self.hub.shared.turn(gate);
+            if incoming.is_empty() {
+                if let Some(gate) = end {
+                    self.hub.shared.turn(gate);
+                }
+                return None;
             }
-            mem::replace(incoming, Queue::new())
+            if queue.is_empty() {
+                mem::swap(incoming, queue);
+                return None;
+            }
+            Some(mem::replace(incoming, Queue::new()))
         });
-        queue.append(incoming);
+        if let Some(incoming) = incoming {
+            queue.append(incoming);
+        }
     }
 
     /// Turns the gate, and gives out what was sent.

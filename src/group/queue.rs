@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::group::shared::Shared;
+use crate::util::panic::Sequence;
 
 /// Where a task waits.
 #[derive(Clone, Copy)]
@@ -143,6 +144,12 @@ impl<F> Queue<F> {
         taken
     }
 
+    pub(crate) fn drop_all(self, steps: &mut Sequence) {
+        if !self.is_empty() {
+            steps.drop_each(self.into_tasks());
+        }
+    }
+
     pub(crate) fn into_tasks(self) -> impl Iterator<Item = F> + use<F> {
         let lines = self
             .express
@@ -255,15 +262,11 @@ impl<F> Line<F> {
 
     fn append(&mut self, mut other: Self) {
         if self.is_empty() {
-            // What is larger is used again.
-            if other.places.capacity() >= self.places.capacity() {
-                mem::swap(self, &mut other);
-                return;
-            }
-            self.places.clear();
+            mem::swap(self, &mut other);
+        } else {
+            self.places.append(&mut other.places);
+            self.len += other.len;
         }
-        self.places.append(&mut other.places);
-        self.len += other.len;
     }
 }
 

@@ -46,13 +46,17 @@ impl Bits {
 
     /// Moves all numbers of `other` here.
     pub(crate) fn append(&mut self, other: &mut Bits) {
-        while let Some(word) = next_in(&other.filled, 0) {
-            other.filled[word / BITS] &= !(1 << (word % BITS));
-            if self.words.len() <= word {
-                self.grow(word);
+        for (group, filled) in other.filled.iter_mut().enumerate() {
+            let mut filled = mem::take(filled);
+            while filled != 0 {
+                let word = group * BITS + filled.trailing_zeros() as usize;
+                filled &= filled - 1;
+                if self.words.len() <= word {
+                    self.grow(word);
+                }
+                self.words[word] |= mem::take(&mut other.words[word]);
+                self.filled[group] |= 1 << (word % BITS);
             }
-            self.words[word] |= mem::take(&mut other.words[word]);
-            self.filled[word / BITS] |= 1 << (word % BITS);
         }
     }
 
@@ -63,28 +67,24 @@ impl Bits {
     /// The lowest number that is not below `number`.
     pub(crate) fn next_from(&self, number: usize) -> Option<usize> {
         let word = number / BITS;
-        if let Some(bit) = lowest_from(*self.words.get(word)?, number % BITS) {
-            return Some(word * BITS + bit);
+        let bits = self.words.get(word)? & from(number);
+        if bits != 0 {
+            return Some(word * BITS + bits.trailing_zeros() as usize);
         }
-        let word = next_in(&self.filled, word + 1)?;
+        let mut group = (word + 1) / BITS;
+        let mut filled = self.filled.get(group)? & from(word + 1);
+        while filled == 0 {
+            group += 1;
+            filled = *self.filled.get(group)?;
+        }
+        let word = group * BITS + filled.trailing_zeros() as usize;
         Some(word * BITS + self.words[word].trailing_zeros() as usize)
     }
 }
 
-fn next_in(words: &[usize], number: usize) -> Option<usize> {
-    let mut from = number % BITS;
-    for (word, &bits) in words.iter().enumerate().skip(number / BITS) {
-        if let Some(bit) = lowest_from(bits, from) {
-            return Some(word * BITS + bit);
-        }
-        from = 0;
-    }
-    None
-}
-
-fn lowest_from(bits: usize, from: usize) -> Option<usize> {
-    let ahead = bits & (usize::MAX << from);
-    (ahead != 0).then(|| ahead.trailing_zeros() as usize)
+/// The bits of a word from that of `number` on.
+fn from(number: usize) -> usize {
+    usize::MAX << (number % BITS)
 }
 
 #[cfg(test)]
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_set_finds_the_next_number_over_any_gap() {
-        let mut bits = Bits::default();
+        let (mut bits, mut others) = (Bits::default(), Bits::default());
         let mut model = BTreeSet::new();
         let mut seed = 7_usize;
         for _ in 0..4_000 {
@@ -102,7 +102,13 @@ mod tests {
             // Some numbers in one word, some far apart.
             let number = (seed >> 8) % if seed & 16 == 0 { 100 } else { 70_000 };
             if seed & 32 == 0 {
-                bits.insert(number);
+                others.insert(number);
+                if seed & 64 == 0 {
+                    others.insert(number / 3);
+                    model.insert(number / 3);
+                }
+                bits.append(&mut others);
+                assert!(others.is_empty());
                 model.insert(number);
             } else {
                 bits.remove(number);

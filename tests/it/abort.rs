@@ -120,7 +120,6 @@ fn an_aborted_task_goes_one_poll_later_if_the_budget_was_spent() {
 
 // H2
 #[test]
-#[ignore = "a round that an earlier call has begun is finished first, and the abort is done a poll later"]
 fn an_aborted_task_goes_in_the_next_poll_also_after_a_call_that_ended_in_the_middle_of_a_round() {
     // The round begins somewhere else each time.
     for polls in 1..16 {
