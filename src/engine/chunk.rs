@@ -85,7 +85,7 @@ pub(super) struct Slot<F> {
     waker: Waker,
 }
 
-/// How many slots a chunk has room for at first. Then it has room for four times as many.
+/// For how many slots a chunk has room at first. Then for four times as many.
 const FEW: usize = if SLOTS < 4 { SLOTS } else { 4 };
 
 impl<F> Chunk<F> {
@@ -126,8 +126,8 @@ impl<F> Chunk<F> {
         index: usize,
         taken: &mut Vec<F>,
     ) {
-        for place in 0..self.slots.len() {
-            if self.slots[place].index < index {
+        for place in 0..SLOTS {
+            if self.slots.get(place).is_some_and(|slot| slot.index < index) {
                 taken.extend(self.vacate(word, count, place).map(|(_, task)| task));
             }
         }
@@ -330,8 +330,15 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
         F: Unpin,
     {
         self.place = place;
-        let Slot { task, index, waker } = &mut self.chunk.slots[place];
-        let task = task.as_mut().expect("a slot whose bit is set has a task");
+        let slot = self.chunk.slots.get_mut(place);
+        let Some(Slot {
+            task: Some(task),
+            index,
+            waker,
+        }) = slot
+        else {
+            unreachable!("a slot whose bit is set has a task");
+        };
         let mut cx = Context::from_waker(waker);
         let poll = self.source.poll(self.parker, *index, task, &mut cx);
         let Poll::Ready(output) = poll else {

@@ -61,7 +61,7 @@ impl<F> More<F> {
             listed: Bits::default(),
             at: None,
             wrapped: false,
-            again: true,
+            again: false,
         })
     }
 
@@ -79,18 +79,17 @@ impl<F> More<F> {
 
     pub(super) fn begin_round(&mut self) {
         self.at = None;
-        self.again = true;
+        self.again = self.has_left();
     }
 
     /// Lists the chunks in which something was woken.
     pub(super) fn gather(&mut self) {
-        self.tokens.poll(&mut self.listed);
-        self.again = true;
+        self.again |= self.tokens.poll(&mut self.listed);
     }
 
     /// Whether a woken task may be waiting to be polled in this round.
     pub(super) fn has_woken<S>(&self, first: &Chunk<F>, parker: &Parker<S>) -> bool {
-        (self.at.is_some() || self.again) && (self.has_left() || first.has_woken(parker.word()))
+        first.has_woken(parker.word()) || ((self.at.is_some() || self.again) && self.has_left())
     }
 
     /// Whether a task that was woken has not been polled since.
@@ -107,7 +106,7 @@ impl<F> More<F> {
     ) -> Option<usize> {
         loop {
             let Some(at) = self.at else {
-                if !mem::take(&mut self.again) {
+                if !mem::take(&mut self.again) && !first.has_woken(parker.word()) {
                     return None;
                 }
                 self.at = Some(self.begin_pass(first, parker, round));

@@ -15,7 +15,7 @@ use core::task::Context;
 use crate::engine::chunk::Budget;
 use crate::engine::parker::Parker;
 use crate::engine::tasks::Tasks;
-use crate::util::panic::drop_quietly;
+use crate::util::panic::sequence;
 use crate::util::sync::Arc;
 
 pub(crate) use crate::engine::chunk::{Done, Source};
@@ -106,11 +106,6 @@ where
         self.parker.as_ref()
     }
 
-    /// How many tasks there are.
-    pub(crate) fn len(&self) -> usize {
-        self.parker.as_ref().map_or(0, |parker| parker.len())
-    }
-
     /// The indices of the tasks, in no order.
     pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
         self.tasks.indices()
@@ -160,7 +155,7 @@ where
     fn look(&mut self) {
         if let Some(parker) = &self.parker {
             if parker.look() {
-                self.tasks.gather();
+                self.tasks.gather(parker);
             }
         }
     }
@@ -327,6 +322,11 @@ where
 }
 
 impl<F, S> Engine<F, S> {
+    /// How many tasks there are.
+    pub(crate) fn len(&self) -> usize {
+        self.parker.as_ref().map_or(0, |parker| parker.len())
+    }
+
     /// Takes all tasks out, in no order.
     pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F, S> {
         if let Some(parker) = &self.parker {
@@ -337,11 +337,18 @@ impl<F, S> Engine<F, S> {
     }
 }
 
-/// Wakers of tasks that are kept elsewhere must not keep the parent's alive.
 impl<F, S> Drop for Engine<F, S> {
     fn drop(&mut self) {
-        if let Some(parker) = &self.parker {
-            drop_quietly(parker.take_waker());
+        if self.parker.is_some() {
+            sequence(|steps| {
+                // One after the other, whatever their destructors do.
+                if self.len() > 0 {
+                    steps.drop_each(self.take_tasks());
+                }
+                // Wakers of tasks that are kept elsewhere must not keep the parent's alive.
+                let waker = self.parker.as_ref().and_then(|parker| parker.take_waker());
+                steps.run(|| drop(waker));
+            });
         }
     }
 }

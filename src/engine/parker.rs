@@ -36,6 +36,8 @@ pub(crate) struct Parker<S> {
     waker: WakerCell,
     /// That of the first chunk.
     word: Word,
+    /// Something was woken in a further chunk.
+    far: AtomicBool,
     len: AtomicUsize,
     /// How often all tasks were taken out at once. Wakers of an earlier generation wake nobody.
     generation: AtomicUsize,
@@ -48,6 +50,7 @@ impl<S: Default> Default for Parker<S> {
             state: AtomicUsize::new(AWAKE),
             waker: WakerCell::default(),
             word: Word::of_first(),
+            far: AtomicBool::new(false),
             len: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
             shared: S::default(),
@@ -120,6 +123,12 @@ impl<S> Parker<S> {
         self.word.clear();
         self.generation
             .store(self.generation.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// Whether something was woken in a further chunk since the last time.
+    pub(super) fn take_far(&self) -> bool {
+        // Acquire: pairs with the release of the notifier.
+        self.far.load(Relaxed) && self.far.swap(false, Acquire)
     }
 
     pub(super) fn word(&self) -> &Word {
@@ -319,7 +328,7 @@ impl<S: Send + Sync + 'static> Wake for SlotWaker<S> {
     }
 }
 
-/// Wakes the parent, and nothing else.
+/// Says that something was woken in a further chunk.
 pub(super) struct Notifier<S>(pub(super) Arc<Parker<S>>);
 
 impl<S: Send + Sync + 'static> Wake for Notifier<S> {
@@ -328,6 +337,7 @@ impl<S: Send + Sync + 'static> Wake for Notifier<S> {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        self.0.far.store(true, Release);
         Parker::wake(&self.0);
     }
 }

@@ -32,7 +32,6 @@ use core::task::Context;
 use crate::engine::chunk::{Budget, Chunk, Round, Source};
 use crate::engine::far::More;
 use crate::engine::parker::Parker;
-use crate::util::panic::sequence;
 use crate::util::sync::Arc;
 
 /// A set of running tasks.
@@ -70,8 +69,8 @@ impl<F: Future + Unpin> Tasks<F> {
 
     /// Lists what was woken, if there is so much that it needs a list.
     #[inline]
-    pub(super) fn gather(&mut self) {
-        if let Some(more) = &mut self.more {
+    pub(super) fn gather<S>(&mut self, parker: &Parker<S>) {
+        if let Some(more) = self.more.as_mut().filter(|_| parker.take_far()) {
             more.gather();
         }
     }
@@ -197,14 +196,5 @@ impl<F> Tasks<F> {
         let first = mem::replace(&mut self.first, Chunk::new());
         let slots = [first].into_iter().chain(far).flat_map(|chunk| chunk.slots);
         slots.filter_map(|slot| slot.task)
-    }
-}
-
-/// One after the other, whatever their destructors do.
-impl<F> Drop for Tasks<F> {
-    fn drop(&mut self) {
-        if self.more.is_some() || self.first.slots.iter().any(|slot| slot.task.is_some()) {
-            sequence(|steps| steps.drop_each(self.take_tasks()));
-        }
     }
 }

@@ -121,10 +121,10 @@ impl Tokens {
     }
 
     /// Polls the tokens that were woken, and adds the numbers of their chunks to `listed`. One that
-    /// is gone may be among them.
-    pub(super) fn poll(&mut self, listed: &mut Bits) {
+    /// is gone may be among them. Whether there are any.
+    pub(super) fn poll(&mut self, listed: &mut Bits) -> bool {
         self.poll_set();
-        self.arrivals.0.with(|chunks| listed.append(chunks));
+        self.arrivals.0.with(|chunks| listed.append(chunks))
     }
 
     fn poll_set(&mut self) {

@@ -68,6 +68,7 @@ where
         }
     }
 
+    #[inline(never)]
     fn poll_context(&mut self, cx: &mut Context<'_>) {
         let trace = self.share().shared.trace;
         let is_closed = self.gate() == Gate::Closed;

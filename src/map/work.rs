@@ -194,7 +194,9 @@ impl<S, F, Fut> Work<S, F, Fut> {
     fn empty(self: Pin<&mut Self>, steps: &mut Sequence) {
         let mut this = self.project();
         let (f, free) = (this.f.take(), mem::take(this.free));
-        steps.drop_each(this.engine.take_tasks());
+        if this.engine.len() > 0 {
+            steps.drop_each(this.engine.take_tasks());
+        }
         steps.run(|| this.items.set(None));
         steps.run(|| drop(f));
         steps.run(|| drop(free));

@@ -44,13 +44,15 @@ impl Bits {
         }
     }
 
-    /// Moves all numbers of `other` here.
-    pub(crate) fn append(&mut self, other: &mut Bits) {
+    /// Moves all numbers of `other` here. Whether there are any.
+    pub(crate) fn append(&mut self, other: &mut Bits) -> bool {
+        let mut any = false;
         for (group, filled) in other.filled.iter_mut().enumerate() {
             let mut filled = mem::take(filled);
             while filled != 0 {
                 let word = group * BITS + filled.trailing_zeros() as usize;
                 filled &= filled - 1;
+                any = true;
                 if self.words.len() <= word {
                     self.grow(word);
                 }
@@ -58,6 +60,7 @@ impl Bits {
                 self.filled[group] |= 1 << (word % BITS);
             }
         }
+        any
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -107,8 +110,8 @@ mod tests {
                     others.insert(number / 3);
                     model.insert(number / 3);
                 }
-                bits.append(&mut others);
-                assert!(others.is_empty());
+                assert!(bits.append(&mut others));
+                assert!(others.is_empty() && !bits.append(&mut others));
                 model.insert(number);
             } else {
                 bits.remove(number);

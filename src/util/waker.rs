@@ -11,13 +11,8 @@ use crate::util::sync::Lock;
 pub(crate) struct WakerCell(Lock<Option<Waker>>);
 
 impl WakerCell {
-    /// Leaves `waker` here.
+    /// Leaves `waker` here. To find out first whether it is here already would cost as much.
     pub(crate) fn register(&self, waker: &Waker) {
-        // Mostly the same one comes again, and nothing needs to be cloned.
-        let is_known = |known: &Waker| known.will_wake(waker);
-        if self.0.with(|place| place.as_ref().is_some_and(is_known)) {
-            return;
-        }
         let waker = waker.clone();
         let old = self.0.with(|place| place.replace(waker));
         drop(old);
