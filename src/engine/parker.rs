@@ -221,9 +221,11 @@ impl Word {
     /// Of a further chunk: the owner will not look at it before it is told. False if something was
     /// woken meanwhile.
     pub(super) fn unlist(&self) -> bool {
-        self.woken
-            .compare_exchange(self.listed, 0, Relaxed, Relaxed)
-            .is_ok()
+        let bits = self
+            .woken
+            .compare_exchange(self.listed, 0, Relaxed, Relaxed);
+        // It is 0 if the owner was told of a task that is gone.
+        matches!(bits, Ok(_) | Err(0))
     }
 
     /// The slot gets a task.

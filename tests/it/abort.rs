@@ -140,6 +140,30 @@ fn an_aborted_task_goes_in_the_next_poll_also_after_a_call_that_ended_in_the_mid
     }
 }
 
+// R2: those beyond the first 64 stand in a list of what was woken.
+#[test]
+fn a_group_that_was_told_of_a_task_that_is_aborted_first_goes_on() {
+    let root = Root::new();
+    let mut group = Group::new();
+    let probes: Vec<_> = (0..130).map(|_| Probe::new()).collect();
+    for probe in &probes {
+        group.spawn(probe.task());
+    }
+    assert!(root.poll(&mut group).is_pending());
+    for place in [63, 64, 65, 129] {
+        probes[place].wake();
+    }
+    group.spawner().abort_all();
+    let last = Probe::new();
+    group.spawn(last.task());
+    assert!(root.poll(&mut group).is_pending());
+    assert_eq!((group.len(), probes[65].polls(), last.polls()), (1, 1, 1));
+    root.wakes();
+    last.finish(Ok(1));
+    assert_eq!(root.wakes(), 1);
+    assert!(root.poll(&mut group).is_ready());
+}
+
 #[test]
 fn an_aborted_task_has_no_outcome_at_the_end_of_a_grace_either() {
     // Abort and end of the grace are seen by the same poll.
