@@ -22,7 +22,8 @@ pub(super) struct More<F> {
     /// Chunks that have become empty since the last `tidy`, and the one that it left. Some may
     /// have been filled again.
     empty: Vec<usize>,
-    /// Chunks in which something is woken, or was and is not polled yet. Some may be gone.
+    /// Chunks in which something is woken, or was and is not polled yet, and the one at which the
+    /// owner stands: as long as one is here, wakes in it need tell nobody. Some may be gone.
     listed: Bits,
     /// From which chunk on the owner goes on in its round, in the order of their numbers; `None`
     /// if it has been everywhere.

@@ -15,9 +15,9 @@
 //!
 //! 1. A bit that was taken out of a word stays in `woken` until its task is polled or gone. It
 //!    survives the end of a budget, and panics.
-//! 2. A chunk with a bit in `woken` is the first one or is listed; and if there is a bit in its
-//!    word, the owner was told, or is about to be (`Word`). So between two polls the owner knows
-//!    whether there is something left to poll without looking at every chunk.
+//! 2. A chunk with a bit in `woken` is the first one or is listed. If there is a bit in its word, the
+//!    same holds, or the owner was told, or is about to be (`Word`). So between two polls the owner
+//!    knows whether there is something left to poll without looking at every chunk.
 //! 3. `vacancies` has every further chunk with a vacant slot; except, after a panic, the one at
 //!    which the owner stands, which `repair` adds.
 //! 4. In one round a task is polled at most once: what was polled is in `polled`, which is emptied

@@ -180,12 +180,15 @@ where
             }
         }
         if !self.engine.enter(cx) {
-            // To drop a task is not to poll one.
+            // To drop a task is not to poll one, and to say that the group has failed is neither.
             self.look();
             if !self.doomed.is_empty() {
                 self.drop_doomed();
             }
-            return Poll::Pending;
+            return match self.is_cut_off(aim) {
+                true => Poll::Ready(End::Failed),
+                false => Poll::Pending,
+            };
         }
         let beside_first = beside.is_woken() && self.engine.beside_is_first();
         if beside_first && self.poll_beside(beside) {

@@ -131,15 +131,15 @@ fn aborting_many_tasks_costs_the_same_for_each_whatever_else_there_is_as_many_of
                         backwards,
                         beside,
                     };
-                    let base = time(few, setting);
-                    let many = time(few * factor, setting);
-                    // What is quadratic takes 256 times as long.
-                    let bound = base * (factor * 5).try_into().unwrap() + Duration::from_millis(5);
-                    assert!(
-                        many < bound,
-                        "{setting:?}: {few} in {base:?}, {} in {many:?}",
-                        few * factor
-                    );
+                    // Somebody else may need the processor just now, and not five times.
+                    let costs_the_same = |_| {
+                        let base = time(few, setting);
+                        let many = time(few * factor, setting);
+                        // What is quadratic takes 256 times as long.
+                        let bound = base * (factor * 5).try_into().unwrap();
+                        many < bound + Duration::from_millis(5)
+                    };
+                    assert!((0..5).any(costs_the_same), "{setting:?}");
                 }
             }
         }

@@ -834,3 +834,16 @@ fn a_group_that_is_awaited_in_select_loses_nothing() {
         Poll::Ready(Err("no"))
     );
 }
+
+// R5
+#[test]
+fn a_failure_that_is_kept_is_given_at_once_also_when_the_budget_is_spent() {
+    let root = Root::new();
+    let mut group = ErrGroup::new();
+    for _ in 0..255 {
+        group.spawn(async { Ok(()) });
+    }
+    group.spawn(async { Err("last") });
+    assert_eq!(root.poll_new(group.ready()), Poll::Ready(false));
+    assert_eq!(root.poll(&mut group), Poll::Ready(Err("last")));
+}
