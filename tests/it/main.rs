@@ -10,6 +10,7 @@ mod auto_traits;
 mod auto_traits_handles;
 mod auto_traits_unwind;
 mod buffered;
+mod chunks;
 mod context;
 mod context_deadline;
 mod context_tree;
