@@ -130,8 +130,7 @@ impl<F> Mail<F> {
                 }
                 return None;
             }
-            if queue.is_empty() {
-                mem::swap(incoming, queue);
+            if queue.swap_if_empty(incoming) {
                 return None;
             }
             Some(mem::replace(incoming, Queue::new()))

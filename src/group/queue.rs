@@ -117,6 +117,17 @@ impl<F> Queue<F> {
         first
     }
 
+    /// Changes places with `other`, if there is no task here.
+    pub(crate) fn swap_if_empty(&mut self, other: &mut Self) -> bool {
+        let is_empty = self.is_empty();
+        if is_empty {
+            // Of tasks that were taken out, whose indices are lower than those that come.
+            self.regular.places.clear();
+            mem::swap(self, other);
+        }
+        is_empty
+    }
+
     /// Moves all of `other` to the end.
     pub(crate) fn append(&mut self, other: Self) {
         self.regular.append(other.regular);

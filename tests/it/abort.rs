@@ -372,3 +372,22 @@ fn a_task_may_abort_all_including_itself() {
     });
     assert_eq!(run(group.settle()), []);
 }
+
+// H2, H6
+#[test]
+fn a_queued_task_is_aborted_though_others_were_aborted_before_it_was_spawned() {
+    let root = Root::new();
+    let mut group = ErrGroup::<(), ()>::new().limit(1);
+    let spawner = group.spawner();
+    spawner.spawn_abortable(pending()).abort();
+    assert_eq!(root.poll_new(group.ready()), Poll::Ready(true));
+    spawner.spawn(pending());
+    spawner.spawn(pending());
+    let queued = spawner.spawn_abortable(pending());
+    assert!(root.poll(&mut group).is_pending());
+    spawner.spawn(pending());
+    queued.abort();
+    assert!(root.poll(&mut group).is_pending());
+    assert!(queued.is_finished());
+    assert_eq!((group.running(), group.queued()), (1, 2));
+}
