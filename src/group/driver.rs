@@ -280,11 +280,11 @@ where
         if self.engine.is_fresh() || !is_plain {
             return None;
         }
-        self.engine.enter_to_start();
         while let Some(hub) = self.engine.shared() {
             if hub.shared.is_asked() || hub.shared.gate() != Gate::Open {
                 return None;
             }
+            self.engine.enter_to_start();
             let (engine, mut feed) = self.feed();
             if engine.start(&mut feed, cx) {
                 if let Some(end) = self.take_in(cx, Aim::Ready) {

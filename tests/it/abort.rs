@@ -391,3 +391,27 @@ fn a_queued_task_is_aborted_though_others_were_aborted_before_it_was_spawned() {
     assert!(queued.is_finished());
     assert_eq!((group.running(), group.queued()), (1, 2));
 }
+
+// H2
+#[test]
+fn a_running_task_that_had_its_turn_is_aborted_by_the_next_poll_of_ready() {
+    let root = Root::new();
+    let probes = probes(2);
+    let mut group = Group::new().limit(3);
+    let aborted = group.spawn_abortable(probes[0].task());
+    group.spawn(probes[1].task());
+    assert!(root.poll_new(group.next()).is_pending());
+    probes[0].wake();
+    probes[1].finish(Ok(1));
+    loop {
+        assert_eq!(root.poll_new(group.next()), Poll::Ready(Some(Ok(1))));
+        if probes[0].polls() == 2 {
+            break;
+        }
+        group.spawn(ready(Ok(1)));
+    }
+    // It has had its turn in a round that is not over.
+    aborted.abort();
+    assert_eq!(root.poll_new(group.ready()), Poll::Ready(true));
+    assert!(probes[0].is_dropped() && aborted.is_finished());
+}
