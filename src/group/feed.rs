@@ -3,6 +3,7 @@
 
 use alloc::boxed::Box;
 use core::future::Future;
+use core::mem::needs_drop;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 
@@ -11,7 +12,7 @@ use crate::group::aim::Aim;
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::Queue;
 use crate::group::shared::{BODY, Hub, Shared};
-use crate::util::panic::discard;
+use crate::util::panic::{discard, sequence};
 use crate::util::sync::{Payload, catch};
 
 /// What the engine has to know of a group.
@@ -92,9 +93,14 @@ where
                 if self.aim.keeps_outcomes() {
                     self.keep(done.index, value);
                     drop(done.task);
+                } else if needs_drop::<T>() {
+                    // The destructors of both may panic.
+                    sequence(|steps| {
+                        steps.run(|| drop(done.task));
+                        steps.run(|| drop(value));
+                    });
                 } else {
                     drop(done.task);
-                    drop(value);
                 }
                 false
             }

@@ -869,6 +869,25 @@ mod panicking {
         assert_eq!(run(group).err(), Some("no"));
     }
 
+    // P1
+    #[test]
+    fn a_task_and_its_discarded_value_whose_destructors_both_panic_do_not_abort() {
+        struct Always;
+        impl Drop for Always {
+            fn drop(&mut self) {
+                panic_any("always");
+            }
+        }
+        let mut group = ErrGroup::<Always, ()>::new();
+        let always = Always;
+        group.spawn(poll_fn(move |_| {
+            let _task = &always;
+            Poll::Ready(Ok(Always))
+        }));
+        assert_eq!(catch(|| run(&mut group)), Some("always"));
+        assert_eq!(run(group), Ok(()));
+    }
+
     // P1: while one task panics in its poll, its siblings panic in their destructors.
     #[test]
     fn panics_in_polls_and_destructors_at_the_same_time_do_not_abort() {
