@@ -543,3 +543,72 @@ fn a_group_that_moves_from_thread_to_thread_loses_no_wake() {
         assert!(group.is_empty());
     });
 }
+
+// R4: beyond the first 64, where tasks start and end beside those that are woken.
+#[test]
+fn tasks_of_many_chunks_that_are_woken_by_threads_and_by_each_other_all_end() {
+    const TASKS: usize = 150;
+    const NEEDS: usize = 400;
+
+    #[derive(Default)]
+    struct Mark {
+        count: AtomicUsize,
+        waker: Mutex<Option<Waker>>,
+    }
+    impl Mark {
+        fn add(&self) {
+            self.count.fetch_add(1, SeqCst);
+            let waker = self.waker.lock().unwrap().clone();
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        }
+    }
+
+    must_end(|| {
+        let marks: Arc<Vec<Mark>> = Arc::new((0..TASKS).map(|_| Mark::default()).collect());
+        let mut group = ErrGroup::<(), ()>::new();
+        let spawner = group.spawner();
+        for index in 0..TASKS {
+            let (marks, spawner) = (marks.clone(), spawner.clone());
+            let mut polls = 0;
+            group.spawn(poll_fn(move |cx| {
+                *marks[index].waker.lock().unwrap() = Some(cx.waker().clone());
+                polls += 1;
+                match polls % 7 {
+                    0 => spawner.spawn(async { Ok(()) }),
+                    1 => spawner.spawn(async {
+                        yields(1).await;
+                        Ok(())
+                    }),
+                    2 => {
+                        let waker = marks[(index + 64) % TASKS].waker.lock().unwrap().clone();
+                        waker.into_iter().for_each(Waker::wake);
+                    }
+                    3 => drop(spawner.spawn_abortable(pending()).abort_on_drop()),
+                    _ => {}
+                }
+                if marks[index].count.load(SeqCst) == NEEDS {
+                    return Poll::Ready(Ok(()));
+                }
+                Poll::Pending
+            }));
+        }
+        thread::scope(|scope| {
+            for thread in 0..2 {
+                let marks = marks.clone();
+                scope.spawn(move || {
+                    for step in 0..TASKS * NEEDS / 2 {
+                        // All of them, in some order.
+                        let index = 2 * (step * 37 % (TASKS / 2)) + thread;
+                        marks[index].add();
+                        if step % 61 == 0 {
+                            thread::yield_now();
+                        }
+                    }
+                });
+            }
+            block_on(group).unwrap();
+        });
+    });
+}
