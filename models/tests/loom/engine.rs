@@ -304,3 +304,43 @@ fn a_late_wake_of_a_chunk_that_is_gone_takes_nothing_from_the_next_one_of_its_nu
         other.join().unwrap();
     });
 }
+
+// Further chunks.
+
+// R2, H2: the owner may be told of a chunk in which nothing is woken any more.
+#[test]
+fn a_task_of_a_further_chunk_is_woken_while_it_is_aborted() {
+    model(3, || {
+        let cells = cells::<3>();
+        let group = started(&cells);
+        let spawner = group.spawner();
+        let [.., last] = cells;
+        let other = thread::spawn(move || reach(&last, 0));
+        spawner.abort_all();
+        block_on(group).unwrap();
+        other.join().unwrap();
+    });
+}
+
+// R2, R4
+#[test]
+fn a_late_wake_in_a_further_chunk_takes_nothing_from_the_next_task_there() {
+    model(2, || {
+        let cells = cells::<3>();
+        let mut group = started(&cells);
+        let event = Arc::new(Event::default());
+        let theirs = event.clone();
+        let [first, second, last] = cells;
+        let other = thread::spawn(move || {
+            reach(&last, 1);
+            last.waker().wake();
+            theirs.set();
+            reach(&first, 1);
+            reach(&second, 1);
+        });
+        assert_eq!(block_on(group.next()), Some(Ok(())));
+        group.spawn(relay(event, None));
+        block_on(group).unwrap();
+        other.join().unwrap();
+    });
+}
