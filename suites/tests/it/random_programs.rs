@@ -62,6 +62,8 @@ enum Op {
     Wake(usize),
     Abort(usize),
     AbortAll,
+    /// At the next poll.
+    SpawnerAbortAll,
     Cancel,
     GraceOver,
     /// Polls so often, and then drops the future if it is not ready.
@@ -177,7 +179,7 @@ struct TaskState {
     polled: usize,
     released: bool,
     aborted: bool,
-    /// The poll before that.
+    /// How many polls had returned `Pending` before that.
     aborted_at: usize,
     /// It was dropped, which happens once.
     gone: bool,
@@ -196,6 +198,8 @@ struct World {
     limit: usize,
     aim: Aim,
     poll: usize,
+    /// How many of them have returned `Pending`.
+    pendings: usize,
     units: usize,
     /// Those who are woken after the poll of the whole.
     late: Option<Vec<(usize, Waker)>>,
@@ -426,7 +430,7 @@ impl World {
 
     fn abort(&mut self, id: usize) {
         self.tasks[id].aborted = true;
-        self.tasks[id].aborted_at = self.poll;
+        self.tasks[id].aborted_at = self.pendings;
     }
 
     /// The group has handed over all that it kept.
@@ -610,10 +614,11 @@ fn poll_once<F: Future>(
     }
     if let Ok(Poll::Pending) = poll {
         let mut world = world.lock();
-        // Not in a poll that ends at once, because the one before has spent the budget; and it may
+        // Not in a poll that ends at once, because those before have spent the budget; and it may
         // take one more for every 256 tasks that are woken, which come first.
-        let (poll, longer) = (world.poll, 1 + world.tasks.len() / 256);
-        let is_late = |task: &TaskState| task.aborted && poll > task.aborted_at + longer;
+        world.pendings += 1;
+        let (pendings, longer) = (world.pendings, 1 + world.tasks.len() / 256);
+        let is_late = |task: &TaskState| task.aborted && pendings > task.aborted_at + longer;
         if (0..world.tasks.len()).any(|id| world.is_live(id) && is_late(&world.tasks[id])) {
             world.fault("H2: an aborted task was not dropped");
         }
@@ -652,6 +657,7 @@ impl World {
             limit: program.limit.unwrap_or(usize::MAX),
             aim: Aim::Next,
             poll: 0,
+            pendings: 0,
             units: 0,
             late: program.late.then(Vec::new),
             values: HashSet::new(),
@@ -865,7 +871,7 @@ macro_rules! runner {
                                 handle.abort();
                             }
                         }
-                        Op::AbortAll => {
+                        Op::AbortAll | Op::SpawnerAbortAll => {
                             let mut locked = world.lock();
                             let live: Vec<_> = (0..locked.tasks.len())
                                 .filter(|&id| locked.is_live(id))
@@ -874,6 +880,10 @@ macro_rules! runner {
                                 locked.abort(id);
                             }
                             drop(locked);
+                            if text == "SpawnerAbortAll" {
+                                spawner.abort_all();
+                                continue;
+                            }
                             group.abort_all();
                             if !world.lock().is_empty() {
                                 world.lock().fault("abort_all: not all were dropped");
@@ -1258,7 +1268,7 @@ fn ops() -> impl Strategy<Value = Op> {
     let step = prop_oneof![Just(Step::Yield), Just(Step::Wait), Just(Step::Take)];
     let last = prop_oneof![8 => Just(Last::Ok), 1 => Just(Last::Err)];
     let steps = proptest::collection::vec(step, 0..2);
-    let counts = prop_oneof![8 => Just(3_usize), 2 => Just(65), 1 => Just(300)];
+    let counts = prop_oneof![4 => Just(3_usize), 4 => Just(65), 3 => Just(140), 1 => Just(300)];
     let many = (counts, steps, last)
         .prop_map(|(count, steps, last)| Op::SpawnMany(count, Script { steps, last }));
     prop_oneof![
@@ -1268,11 +1278,14 @@ fn ops() -> impl Strategy<Value = Op> {
         4 => scripts().prop_map(Op::SpawnWithHandle),
         4 => scripts().prop_map(Op::SpawnAbortable),
         1 => (1..5_usize).prop_map(Op::SetLimit),
-        1 => many,
+        1 => (60..200_usize).prop_map(Op::SetLimit),
+        2 => many,
         4 => (0..20_usize).prop_map(Op::Release),
-        2 => (0..20_usize).prop_map(Op::Wake),
+        4 => (0..400_usize).prop_map(Op::Release),
+        2 => (0..400_usize).prop_map(Op::Wake),
         4 => (0..20_usize).prop_map(Op::Abort),
         1 => Just(Op::AbortAll),
+        1 => Just(Op::SpawnerAbortAll),
         1 => Just(Op::Cancel),
         1 => Just(Op::GraceOver),
         2 => (1..4_usize).prop_map(Op::Ready),
@@ -1293,7 +1306,7 @@ fn programs() -> impl Strategy<Value = Program> {
         Just(End::Next),
         Just(End::Drop),
     ];
-    let limit = proptest::option::of(1..5_usize);
+    let limit = proptest::option::of(prop_oneof![1..5_usize, 60..150_usize]);
     let ops = proptest::collection::vec(ops(), 0..24);
     (
         kind,
