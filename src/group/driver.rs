@@ -48,14 +48,6 @@ pub(crate) struct Driver<T, E, F, G> {
     pub(super) catch: Option<fn(Payload) -> E>,
 }
 
-/// What the next step of a poll was.
-enum Step {
-    /// A task has ended; its outcome is in `ended`.
-    Outcome,
-    /// Nothing more can be done in this round.
-    Idle,
-}
-
 /// Making, spawning and looking.
 impl<T, E, F, G> Driver<T, E, F, G>
 where
@@ -213,7 +205,7 @@ where
                 return Poll::Ready(End::Done);
             }
             may_end = true;
-            if let Step::Outcome = self.step(cx) {
+            if self.step(cx) {
                 match self.take_in(cx, aim) {
                     Some(end) => return Poll::Ready(end),
                     None => continue,
@@ -404,18 +396,14 @@ where
         }
     }
 
-    fn step(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.ended.is_some() {
-            return Step::Outcome;
-        }
-        if !self.doomed.is_empty() && self.drop_doomed() {
-            return Step::Outcome;
+    /// The next step of a poll. True if a task has ended, whose outcome is in `ended`; otherwise
+    /// nothing more can be done in this round.
+    fn step(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.ended.is_some() || (!self.doomed.is_empty() && self.drop_doomed()) {
+            return true;
         }
         let (engine, mut feed) = self.feed();
-        match engine.step(&mut feed, cx) {
-            true => Step::Outcome,
-            false => Step::Idle,
-        }
+        engine.step(&mut feed, cx)
     }
 
     #[inline]
