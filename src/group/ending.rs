@@ -104,9 +104,7 @@ where
     #[cold]
     fn cut_off(&mut self) {
         let hub = self.share().clone();
-        if let Some(mail) = &self.mail {
-            self.queue.append(mail.turn(Gate::Failed));
-        }
+        self.turn(Gate::Failed);
         let background = hub.shared.background();
         let mut indices: Vec<_> = self.engine.indices().chain(self.queue.indices()).collect();
         indices.retain(|index| background.binary_search(index).is_err());
@@ -143,37 +141,39 @@ where
         End::Success
     }
 
-    /// Turns the gate, and gives out what is in the mail.
-    pub(super) fn turn(&mut self, gate: Gate) -> Queue<F> {
+    /// Turns the gate, and takes in what is in the mail.
+    pub(super) fn turn(&mut self, gate: Gate) {
         match &self.mail {
-            Some(mail) => mail.turn(gate),
-            None => {
-                self.share().shared.turn(gate);
-                Queue::new()
-            }
+            Some(mail) => mail.turn(&mut self.queue, gate),
+            None => self.share().shared.turn(gate),
+        }
+    }
+
+    fn drop_queued(&mut self, steps: &mut Sequence) {
+        if !self.queue.is_empty() {
+            let queue = mem::replace(&mut self.queue, Queue::new());
+            steps.drop_each(queue.into_tasks());
         }
     }
 
     /// Drops every task. The gate is closed to new ones before, and stays so.
     fn drop_tasks(&mut self, gate: Gate, steps: &mut Sequence) {
-        let incoming = self.turn(gate);
+        self.turn(gate);
         self.share().shared.leave_all();
         if self.engine.len() > 0 {
             steps.drop_each(self.engine.take_tasks());
         }
-        mem::replace(&mut self.queue, Queue::new()).drop_all(steps);
-        incoming.drop_all(steps);
+        self.drop_queued(steps);
         steps.drop_each(mem::take(&mut self.doomed));
         steps.run(|| self.notice_room());
     }
 
     /// Drops the queued tasks, and refuses new ones.
     fn drop_queue(&mut self, steps: &mut Sequence) {
-        let incoming = self.turn(Gate::Failed);
-        let queue = mem::replace(&mut self.queue, Queue::new());
-        self.share().shared.leave(incoming.len() + queue.len());
-        queue.drop_all(steps);
-        incoming.drop_all(steps);
+        self.turn(Gate::Failed);
+        let queued = self.queue.len();
+        self.share().shared.leave(queued);
+        self.drop_queued(steps);
     }
 
     /// Drops every task; the group goes on.
@@ -203,8 +203,7 @@ where
         let before = self.gate();
         let reason = self.set_reason(Some(Cancelled::new(CancelKind::Cancelled, None)));
         sequence(|steps| {
-            let incoming = self.turn(Gate::Paused);
-            self.queue.append(incoming);
+            self.turn(Gate::Paused);
             // Only now: the room that they leave is not given away before they are dropped.
             hub.shared.leave(running.len() + queued.len());
             let doomed = mem::take(&mut self.doomed);
@@ -212,8 +211,7 @@ where
             steps.drop_each(queued);
             steps.drop_each(doomed);
             self.set_reason(reason);
-            let incoming = self.turn(before);
-            self.queue.append(incoming);
+            self.turn(before);
             steps.run(|| self.notice_room());
             steps.run(|| hub.wake_if_parked());
         });

@@ -123,14 +123,21 @@ impl<F> Mail<F> {
     /// Moves what spawners have sent to the owner's queue. If there is nothing, the gate may be
     /// turned in the same section.
     pub(crate) fn collect(&self, queue: &mut Queue<F>, end: Option<Gate>) {
+        self.take(queue, end, |is_empty| is_empty);
+    }
+
+    /// Turns the gate, and moves what was sent to the owner's queue.
+    pub(crate) fn turn(&self, queue: &mut Queue<F>, gate: Gate) {
+        self.take(queue, Some(gate), |_| true);
+    }
+
+    fn take(&self, queue: &mut Queue<F>, gate: Option<Gate>, turns: impl FnOnce(bool) -> bool) {
         let incoming = self.incoming.with(|incoming| {
-            if incoming.is_empty() {
-                if let Some(gate) = end {
-                    self.hub.shared.turn(gate);
-                }
-                return None;
+            let is_empty = incoming.is_empty();
+            if let Some(gate) = gate.filter(|_| turns(is_empty)) {
+                self.hub.shared.turn(gate);
             }
-            if queue.swap_if_empty(incoming) {
+            if is_empty || queue.swap_if_empty(incoming) {
                 return None;
             }
             Some(mem::replace(incoming, Queue::new()))
@@ -138,14 +145,6 @@ impl<F> Mail<F> {
         if let Some(incoming) = incoming {
             queue.append(incoming);
         }
-    }
-
-    /// Turns the gate, and gives out what was sent.
-    pub(crate) fn turn(&self, gate: Gate) -> Queue<F> {
-        self.incoming.with(|incoming| {
-            self.hub.shared.turn(gate);
-            mem::replace(incoming, Queue::new())
-        })
     }
 
     /// The indices of the tasks that the owner has not seen yet, unless somebody just sends one.

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use core::mem;
 
 use crate::group::shared::Shared;
-use crate::util::panic::Sequence;
 
 /// Where a task waits.
 #[derive(Clone, Copy)]
@@ -153,12 +152,6 @@ impl<F> Queue<F> {
         }
         self.tidy();
         taken
-    }
-
-    pub(crate) fn drop_all(self, steps: &mut Sequence) {
-        if !self.is_empty() {
-            steps.drop_each(self.into_tasks());
-        }
     }
 
     pub(crate) fn into_tasks(self) -> impl Iterator<Item = F> + use<F> {
