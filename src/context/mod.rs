@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use crate::context::node::{Due, Node};
 use crate::error::{BoxError, CancelKind, Cancelled};
 use crate::util::list::Key;
-use crate::util::panic::{drop_quietly, sequence};
+use crate::util::panic::{drop_quietly, in_passing, sequence};
 use crate::util::sync::Arc;
 
 /// A node in a tree of cancellations.
@@ -481,7 +481,9 @@ impl CancelContext {
     ///
     /// # Panics
     ///
-    /// As with [`cancelled`](CancelContext::cancelled); and if polled after it has completed.
+    /// As with [`cancelled`](CancelContext::cancelled); and if polled after it has completed. A
+    /// destructor of `fut` that panics when the outcome is known stops nothing: the outcome is
+    /// returned (with `std`).
     ///
     /// # Examples
     ///
@@ -689,23 +691,21 @@ where
         } else {
             this.cancelling.look()
         };
-        if let Poll::Ready(reason) = cancelled {
-            this.fut.set(None);
-            return Poll::Ready(Err(reason));
+        let mut outcome = cancelled.map(Err);
+        if outcome.is_pending() {
+            let fut = this.fut.as_mut().as_pin_mut().expect("it was there above");
+            outcome = fut.poll(cx).map(Ok);
         }
-        let fut = this.fut.as_mut().as_pin_mut().expect("it was there above");
-        if let Poll::Ready(output) = fut.poll(cx) {
-            this.fut.set(None);
-            this.cancelling.deregister();
-            return Poll::Ready(Ok(output));
+        if outcome.is_pending() && !driven {
+            outcome = Pin::new(&mut *this.cancelling).poll(cx).map(Err);
         }
-        if !driven {
-            if let Poll::Ready(reason) = Pin::new(&mut *this.cancelling).poll(cx) {
-                this.fut.set(None);
-                return Poll::Ready(Err(reason));
-            }
+        if outcome.is_ready() {
+            in_passing(|steps| {
+                steps.run(|| this.fut.set(None));
+                steps.run(|| this.cancelling.deregister());
+            });
         }
-        Poll::Pending
+        outcome
     }
 }
 

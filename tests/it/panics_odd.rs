@@ -849,6 +849,47 @@ fn a_map_keeps_its_first_error_when_a_destructor_of_a_sibling_panics() {
     }
 }
 
+// C4, P5
+
+#[test]
+fn what_a_context_runs_is_not_lost_when_its_destructor_panics() {
+    for blast in BLASTS {
+        let (root, context) = (Root::new(), CancelContext::new());
+        let mut done = Box::pin(context.run(Bomb(ready(7), blast)));
+        assert_eq!(root.poll(&mut done).map(Result::ok), Poll::Ready(Some(7)));
+
+        let cancels = poll_fn(|_| {
+            context.cancel();
+            Poll::<()>::Pending
+        });
+        for mut cancelled in [
+            Box::pin(context.run(Bomb(cancels.boxed(), blast))),
+            Box::pin(context.run(Bomb(pending().boxed(), blast))),
+        ] {
+            let result = root.poll(&mut cancelled);
+            assert!(matches!(result, Poll::Ready(Err(_))), "{result:?}");
+        }
+    }
+}
+
+// C4, P5
+#[test]
+fn what_a_context_runs_is_not_lost_when_a_waker_panics_as_it_is_dropped() {
+    let (trap, context, done) = (Trap::new(), CancelContext::new(), AtomicBool::new(false));
+    let mut work = context.run(poll_fn(|_| match done.load(SeqCst) {
+        true => Poll::Ready(7),
+        false => Poll::Pending,
+    }));
+    assert!(trap.poll(&mut work).unwrap().is_pending());
+    done.store(true, SeqCst);
+    trap.arm(Event::Drop);
+    assert_eq!(
+        Root::new().poll(&mut work).map(Result::ok),
+        Poll::Ready(Some(7))
+    );
+    assert_eq!(trap.state.sprung.load(SeqCst), 1);
+}
+
 // P1, P5: graces
 
 #[test]
