@@ -111,6 +111,7 @@ use crate::util::sync::resume;
 /// assert_eq!(errgroup::on_tokio::spawn(async { 7 }).await, 7);
 /// # });
 /// ```
+#[track_caller]
 pub fn spawn<Fut>(fut: Fut) -> Task<Fut::Output>
 where
     Fut: Future + Send + 'static,
@@ -136,6 +137,7 @@ where
 /// assert!(text.await.unwrap().starts_with("[package]"));
 /// # });
 /// ```
+#[track_caller]
 pub fn spawn_blocking<F, R>(f: F) -> Task<R>
 where
     F: FnOnce() -> R + Send + 'static,
@@ -175,6 +177,7 @@ where
 /// let error = futures::executor::block_on(group).unwrap_err();
 /// assert_eq!(error.to_string(), "cancelled");
 /// ```
+#[track_caller]
 pub fn try_spawn<Fut>(fut: Fut) -> TryTask<Fut::Output>
 where
     Fut: Future + Send + 'static,
@@ -202,6 +205,7 @@ where
 /// assert_eq!(sum.await.unwrap(), 10);
 /// # });
 /// ```
+#[track_caller]
 pub fn try_spawn_blocking<F, R>(f: F) -> TryTask<R>
 where
     F: FnOnce() -> R + Send + 'static,

@@ -125,6 +125,7 @@ where
         Ok(())
     }
 
+    #[track_caller]
     pub(crate) fn set_limit(&mut self, limit: usize) {
         let hub = self.share().clone();
         hub.shared.set_limit(limit);

@@ -359,6 +359,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// assert!(group.collect().await.unwrap().iter().all(|&running| running <= 2));
     /// # });
     /// ```
+    #[track_caller]
     pub fn limit(mut self, n: usize) -> Self {
         self.set_limit(n);
         self
@@ -385,6 +386,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// group.await.unwrap();
     /// # });
     /// ```
+    #[track_caller]
     pub fn set_limit(&mut self, n: usize) {
         self.driver().set_limit(n);
     }

@@ -349,6 +349,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     /// spawner.set_limit(2);
     /// assert!(spawner.try_spawn(async { Ok(()) }).is_ok());
     /// ```
+    #[track_caller]
     pub fn set_limit(&self, n: usize) {
         let hub = self.hub();
         hub.shared.set_limit(n);

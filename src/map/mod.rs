@@ -61,6 +61,7 @@ use crate::map::work::Work;
 /// # Ok::<_, std::io::Error>(())
 /// # }).unwrap();
 /// ```
+#[track_caller]
 pub fn try_map<I, F, Fut, T, E>(
     items: I,
     limit: usize,
@@ -111,6 +112,7 @@ where
 /// # Ok::<_, mpsc::SendError>(())
 /// # }).unwrap();
 /// ```
+#[track_caller]
 pub fn try_map_stream<S, F, Fut, T, E>(items: S, limit: usize, f: F) -> TryMap<S, F, Fut, T>
 where
     S: Stream,
@@ -160,6 +162,7 @@ where
 /// # Ok::<_, ()>(())
 /// # }).unwrap();
 /// ```
+#[track_caller]
 pub fn try_for_each<I, F, Fut, E>(
     items: I,
     limit: usize,
@@ -203,6 +206,7 @@ where
 /// assert_eq!(result.await, Err(-3));
 /// # });
 /// ```
+#[track_caller]
 pub fn try_for_each_stream<S, F, Fut, E>(items: S, limit: usize, f: F) -> TryForEach<S, F, Fut>
 where
     S: Stream,
@@ -363,6 +367,7 @@ impl<S, F, Fut> fmt::Debug for TryForEach<S, F, Fut> {
 /// assert!(texts.next().await.is_none());
 /// # });
 /// ```
+#[track_caller]
 pub fn buffered<S, F, Fut>(items: S, limit: usize, f: F) -> Buffered<S, F, Fut, Fut::Output>
 where
     S: Stream,
@@ -403,6 +408,7 @@ where
 /// assert_eq!(numbers.fold(0, |sum, number| async move { sum + number }).await, 5050);
 /// # });
 /// ```
+#[track_caller]
 pub fn buffer_unordered<S, F, Fut>(
     items: S,
     limit: usize,

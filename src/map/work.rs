@@ -218,6 +218,7 @@ where
     F: FnMut(S::Item) -> Fut,
     Fut: Future,
 {
+    #[track_caller]
     pub(super) fn new(items: S, limit: usize, f: F) -> Self {
         assert!(
             limit > 0,

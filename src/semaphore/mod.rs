@@ -68,6 +68,7 @@ impl Semaphore {
         /// assert_eq!(CONNECTIONS.capacity(), 8);
         /// ```
         #[must_use]
+        #[track_caller]
         pub const fn new(permits: usize) -> Self {
             Semaphore {
                 permits: Permits::new(permits),
@@ -118,6 +119,7 @@ impl Semaphore {
     /// semaphore.set_capacity(8);
     /// assert_eq!(semaphore.available(), 8);
     /// ```
+    #[track_caller]
     pub fn set_capacity(&self, permits: usize) {
         self.permits.set_capacity(permits);
     }

@@ -134,6 +134,7 @@ fn take(word: usize, n: usize) -> Option<usize> {
 
 impl Permits {
     const_fn! {
+        #[track_caller]
         pub(super) const fn new(permits: usize) -> Self {
             assert!(permits <= MOST, "a semaphore can have at most usize::MAX / 2 permits");
             Permits {
@@ -152,6 +153,7 @@ impl Permits {
         self.word.load(Relaxed) >> 1
     }
 
+    #[track_caller]
     pub(super) fn set_capacity(&self, permits: usize) {
         assert!(
             permits <= MOST,

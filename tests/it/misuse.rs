@@ -2,21 +2,23 @@
 //! the end, destructors and wakers that do too much.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, pending, poll_fn, ready};
+use std::future::{Future, Ready, pending, poll_fn, ready};
 use std::mem;
+use std::panic;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::task::{Poll, Waker};
 
 use crate::common::{Fail, OnDrop, Probe, Root, on_wake, poll_with, probes, restless, run, yields};
 use errgroup::{
     CancelContext, CancelKind, ErrGroup, ErrSpawner, LocalErrGroup, Semaphore, Started,
-    local_scope, scope, try_for_each, try_map,
+    buffer_unordered, buffered, local_scope, scope, try_for_each, try_for_each_stream, try_map,
+    try_map_stream,
 };
 use futures::future::FusedFuture;
-use futures::stream::StreamExt;
+use futures::stream::{self, StreamExt};
 
 type Shared = Arc<Mutex<Option<ErrGroup<'static, (), Fail>>>>;
 
@@ -288,6 +290,72 @@ fn what_is_polled_after_its_end_panics_or_says_the_same_again() {
     for _ in 0..3 {
         assert!(poll_with(&mut waiting, Waker::noop()).is_ready());
     }
+}
+
+// P1
+#[test]
+fn a_panic_that_is_the_fault_of_the_caller_names_the_line_of_the_caller() {
+    fn work(_: u8) -> Ready<Result<(), ()>> {
+        ready(Ok(()))
+    }
+    let new = || ErrGroup::<(), ()>::new();
+    let semaphore = Semaphore::new(1);
+    let items = || stream::iter([1]);
+    let faults: &[(&str, &dyn Fn())] = &[
+        ("limit", &|| _ = new().limit(0)),
+        ("set_limit", &|| new().set_limit(0)),
+        ("Spawner::set_limit", &|| new().spawner().set_limit(0)),
+        ("try_map", &|| drop(try_map([1], 0, work))),
+        ("try_map_stream", &|| drop(try_map_stream(items(), 0, work))),
+        ("try_for_each", &|| drop(try_for_each([1], 0, work))),
+        ("try_for_each_stream", &|| {
+            drop(try_for_each_stream(items(), 0, work));
+        }),
+        ("buffered", &|| drop(buffered(items(), 0, work))),
+        ("buffer_unordered", &|| {
+            drop(buffer_unordered(items(), 0, work));
+        }),
+        ("Semaphore::new", &|| _ = Semaphore::new(usize::MAX)),
+        ("set_capacity", &|| semaphore.set_capacity(usize::MAX)),
+        #[cfg(feature = "tokio")]
+        ("on_tokio::spawn", &|| {
+            drop(errgroup::on_tokio::spawn(ready(())));
+        }),
+        #[cfg(feature = "tokio")]
+        ("on_tokio::try_spawn", &|| {
+            drop(errgroup::on_tokio::try_spawn(ready(())));
+        }),
+        #[cfg(feature = "tokio")]
+        ("on_tokio::spawn_blocking", &|| {
+            drop(errgroup::on_tokio::spawn_blocking(|| ()));
+        }),
+        #[cfg(feature = "tokio")]
+        ("on_tokio::try_spawn_blocking", &|| {
+            drop(errgroup::on_tokio::try_spawn_blocking(|| ()));
+        }),
+    ];
+    for (name, fault) in faults {
+        assert_eq!(file_of_panic(fault).as_deref(), Some(file!()), "{name}");
+    }
+}
+
+/// The file that a panic of `f` names.
+fn file_of_panic(f: &dyn Fn()) -> Option<String> {
+    thread_local! {
+        static FILE: RefCell<Option<String>> = const { RefCell::new(None) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            let file = info.location().map(|location| location.file().to_string());
+            _ = FILE.try_with(|place| place.replace(file));
+            before(info);
+        }));
+    });
+    FILE.take();
+    assert!(panic::catch_unwind(panic::AssertUnwindSafe(f)).is_err());
+    FILE.take()
 }
 
 // R3, R4
