@@ -309,6 +309,44 @@
 //! # });
 //! ```
 //!
+//! **A task of an [`ErrGroup`] takes no `impl AsyncFn`**, nor `impl AsyncFnMut`, if that borrows
+//! anything: rustc wants what it borrows to be `'static`, as it does for any boxed `Send` future.
+//!
+//! ```compile_fail,E0597
+//! # use errgroup::ErrGroup;
+//! async fn twice(f: impl AsyncFn() -> Result<(), ()>) -> Result<(), ()> {
+//!     f().await?;
+//!     f().await
+//! }
+//!
+//! # futures::executor::block_on(async {
+//! let text = String::from("hello");
+//! let mut group = ErrGroup::new();
+//! group.spawn(twice(async || { println!("{text}"); Ok(()) })); // `text` does not live long enough.
+//! # group.await.unwrap();
+//! # });
+//! ```
+//!
+//! Take an `impl Fn() -> Fut` or `impl FnMut() -> Fut`. In a [`LocalErrGroup`] either works.
+//!
+//! ```
+//! # use errgroup::ErrGroup;
+//! async fn twice<Fut>(f: impl Fn() -> Fut) -> Result<(), ()>
+//! where
+//!     Fut: Future<Output = Result<(), ()>>,
+//! {
+//!     f().await?;
+//!     f().await
+//! }
+//!
+//! # futures::executor::block_on(async {
+//! let text = String::from("hello");
+//! let mut group = ErrGroup::new();
+//! group.spawn(twice(async || { println!("{text}"); Ok(()) }));
+//! # group.await.unwrap();
+//! # });
+//! ```
+//!
 //! **A scope in a scope needs `async move`** as soon as its body names anything of the outer body:
 //! a variable, or its spawner. The inner body is a task of the outer scope, so it may borrow only
 //! what the outer scope may borrow:

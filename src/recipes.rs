@@ -66,6 +66,7 @@
 //!     let (context, mut group) = ErrGroup::with_grace(&stop, || Timer::after(Duration::from_secs(1)));
 //!     let open = group.keep_open(); // Else `next` is ready while there are no clients.
 //!     let mut incoming = listener.incoming().fuse();
+//!     let mut ticks = StreamExt::fuse(Timer::interval(Duration::from_secs(60)));
 //!     let mut stopped = stop.cancelled();
 //!     loop {
 //!         select! {
@@ -75,6 +76,7 @@
 //!                     eprintln!("a client: {error}"); // Touches no other client.
 //!                 }
 //!             }
+//!             _ = ticks.select_next_some() => println!("{} clients", group.len()),
 //!             _ = stopped => break,
 //!         }
 //!     }
@@ -87,6 +89,9 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! The ticks are not `Timer::interval(..).fuse()`, because smol's `Timer` is a future as well as a
+//! stream, and both have a `fuse`.
 //!
 //! `group.results()` does not fit into such a loop. As a temporary it does not live long enough:
 //!
@@ -194,19 +199,39 @@
 //!     worker().await // The last time its error counts.
 //! }
 //!
-//! # let mut failures = 2;
-//! # let connect = || {
-//! #     failures -= 1;
-//! #     let fails = failures >= 0;
-//! #     async move { if fails { Err(io::Error::other("no route")) } else { Ok(()) } }
-//! # };
 //! # async fn serve() -> io::Result<()> { Ok(()) }
 //! # smol::block_on(async {
+//! let mut failures = 2;
+//! let connect = || {
+//!     failures -= 1;
+//!     let fails = failures >= 0;
+//!     async move { if fails { Err(io::Error::other("no route")) } else { Ok(()) } }
+//! };
 //! let mut group = ErrGroup::new();
 //! group.spawn(supervise(connect));
 //! group.spawn(serve());
 //! group.await
 //! # }).unwrap();
+//! ```
+//!
+//! A worker with state is a closure that returns `async move`, as here. With
+//! `impl AsyncFnMut() -> io::Result<()>` rustc [says](crate#things-that-bite) of what it borrows
+//! that it "does not live long enough", or is "borrowed for `'static`", as of any boxed `Send`
+//! future. In a [`LocalErrGroup`](crate::LocalErrGroup) that bound works.
+//!
+//! A worker that panics takes the supervisor with it. If it should start again, too, run it in a
+//! group of its own with [`catch_panics`](crate::Group::catch_panics), which makes an error of it:
+//!
+#![cfg_attr(feature = "std", doc = "```")]
+#![cfg_attr(not(feature = "std"), doc = "```ignore")]
+//! # use errgroup::ErrGroup; use std::io;
+//! async fn guarded(worker: impl Future<Output = io::Result<()>> + Send) -> io::Result<()> {
+//!     let mut group = ErrGroup::new().catch_panics();
+//!     group.spawn(worker);
+//!     group.await
+//! }
+//! # let panics = guarded(async { std::panic::resume_unwind(Box::new("the worker")) });
+//! # assert!(smol::block_on(panics).is_err());
 //! ```
 //!
 //! # Hedged requests
@@ -243,21 +268,30 @@
 //! If a server that fails should hand on at once, wait for the first of an outcome and the pause:
 //!
 //! ```
-//! use errgroup::{ErrGroup, Errors};
+//! use errgroup::ErrGroup;
 //! use futures::future::{Either, select};
 //! use smol::Timer;
 //! use std::{io, pin::pin, time::Duration};
 //!
-//! async fn hedged(servers: &[&str]) -> Result<String, Errors<io::Error>> {
+//! async fn hedged(servers: &[&str]) -> Result<String, Vec<io::Error>> {
 //!     let mut group = ErrGroup::new();
+//!     let mut errors = Vec::new();
 //!     for server in servers {
 //!         group.spawn(ask(server));
 //!         let pause = Timer::after(Duration::from_millis(20));
-//!         if let Either::Left((Some(Ok(answer)), _)) = select(pin!(group.next()), pause).await {
-//!             return Ok(answer); // Dropping the group drops the others.
+//!         match select(pin!(group.next()), pause).await {
+//!             Either::Left((Some(Ok(answer)), _)) => return Ok(answer), // Drops the others.
+//!             Either::Left((Some(Err(error)), _)) => errors.push(error),
+//!             _ => {} // No answer yet.
 //!         }
 //!     }
-//!     group.first_ok().await // The errors are those of the servers that had not failed before.
+//!     while let Some(outcome) = group.next().await {
+//!         match outcome {
+//!             Ok(answer) => return Ok(answer),
+//!             Err(error) => errors.push(error),
+//!         }
+//!     }
+//!     Err(errors) // Of all of them, in the order in which they came.
 //! }
 //!
 //! # async fn ask(server: &str) -> io::Result<String> {
@@ -269,7 +303,8 @@
 //! # }
 //! # smol::block_on(async {
 //! assert_eq!(hedged(&["down", "slow", "quick"]).await?, "from quick");
-//! # Ok::<_, Errors<io::Error>>(())
+//! assert_eq!(hedged(&["down", "down"]).await.unwrap_err().len(), 2);
+//! # Ok::<_, Vec<io::Error>>(())
 //! # }).unwrap();
 //! ```
 //!

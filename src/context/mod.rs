@@ -221,6 +221,9 @@ impl CancelContext {
 
     /// Makes a child that is cancelled when `on` completes, with its output as the cause.
     ///
+    /// The output has to be an error or a text. Map what is neither, such as the `io::Result<()>` of
+    /// tokio's `ctrl_c`: `async { _ = tokio::signal::ctrl_c().await; "interrupted" }`.
+    ///
     /// A trigger may be a signal of the operating system, a closed connection, a message. Like a
     /// [deadline](CancelContext::with_deadline), it is polled by those who poll the context, and
     /// by nobody else, and dropped when the context is cancelled. Go's `signal.NotifyContext` is

@@ -833,8 +833,10 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// It is dropped when the group was consumed and all others have ended. Through a reference,
     /// as with [`next`](Group::next) or `(&mut group).await`, an empty group keeps it, so that a
     /// server's heartbeat goes on while there are no clients. Only a graceful group whose context
-    /// was cancelled drops it there, too, when all others have ended. Its error fails the group. It
-    /// is `Send + 'env` in an [`ErrGroup`], and `'env` in a [`LocalErrGroup`].
+    /// was cancelled drops it there, too, when all others have ended. It is not polled once more
+    /// for that, and may never see the cancel: what has to be done at the end does not belong here.
+    /// Its error fails the group. It is `Send + 'env` in an [`ErrGroup`], and `'env` in a
+    /// [`LocalErrGroup`].
     ///
     /// # Examples
     ///

@@ -507,6 +507,10 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
     /// as by [`next`](crate::Group::next), keeps it also while there is no other task, unless it
     /// is graceful and its context was cancelled. Its error fails the group as any other.
     ///
+    /// It is not polled once more for the end: it sees a cancellation only if it is polled between
+    /// that and the end of the last other task. What has to be done at the end does not belong in
+    /// the background.
+    ///
     /// For what serves the others: a heartbeat, a cache, a progress bar. It is `Send + 'env` for an
     /// [`ErrSpawner`], and `'env` for a [`LocalErrSpawner`].
     ///

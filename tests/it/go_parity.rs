@@ -1,6 +1,7 @@
 //! What Go's `errgroup`, `semaphore` and `context` do, done here; and where this crate does
 //! something else on purpose, what.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
 use std::sync::Mutex;
@@ -10,7 +11,7 @@ use std::thread;
 
 use crate::common::{Fail, Probe, Root, probes, run, yields};
 use errgroup::{CancelContext, CancelKind, Cancelled, ErrGroup, Semaphore};
-use futures::future::pending;
+use futures::future::{join, pending};
 
 fn cause(reason: &Cancelled) -> Option<String> {
     reason.cause().map(ToString::to_string)
@@ -472,6 +473,45 @@ mod context {
         let reason = reason(&child);
         assert_eq!(reason.cause().unwrap().downcast_ref(), Some(&Signal(15)));
         assert_eq!(reason.source().unwrap().to_string(), "signal 15");
+    }
+
+    // C2, H2. Go: `AfterFunc` runs its function in a goroutine of its own.
+    #[test]
+    fn after_func_is_a_group_around_the_work() {
+        for (cancels, stops) in [(true, false), (false, true), (false, false)] {
+            let (ctx, ran) = (&CancelContext::new(), &AtomicUsize::new(0));
+            let f = || _ = ran.fetch_add(1, SeqCst);
+            let work = async {
+                let (ctx, mut group) = ErrGroup::<(), Cancelled>::with_context(ctx);
+                group.spawn(async { ctx.run(yields(3)).await });
+                group.await
+            };
+            let canceller = async {
+                yields(1).await;
+                if cancels {
+                    ctx.cancel();
+                }
+            };
+            let result = run(async {
+                let mut after = ErrGroup::<(), Infallible>::new();
+                let handle = after.spawn_abortable(async {
+                    ctx.cancelled().await;
+                    f();
+                    Ok(())
+                });
+                let (result, ()) = join(after.drive(work), canceller).await;
+                if stops {
+                    handle.abort(); // `stop()`
+                    ctx.cancel();
+                }
+                if ctx.is_cancelled() {
+                    after.await.unwrap();
+                }
+                result.unwrap()
+            });
+            assert_eq!(result.is_err(), cancels);
+            assert_eq!(ran.load(SeqCst), usize::from(cancels));
+        }
     }
 
     // C2

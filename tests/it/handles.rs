@@ -955,6 +955,23 @@ fn a_group_of_background_tasks_alone_is_done() {
 }
 
 #[test]
+fn a_background_task_is_not_polled_once_more_for_the_end() {
+    let (root, other, saw) = (Root::new(), Probe::<Unit>::new(), AtomicBool::new(false));
+    let (context, mut group) = ErrGroup::<(), &str>::with_context(&CancelContext::new());
+    group.spawn_background(async {
+        context.cancelled().await;
+        saw.store(true, SeqCst);
+        Ok(())
+    });
+    group.spawn(other.task());
+    let mut all = Box::pin(group.collect());
+    assert!(root.poll(&mut all).is_pending());
+    other.finish(Ok(()));
+    assert!(root.poll(&mut all).is_ready());
+    assert!(context.is_cancelled() && !saw.load(SeqCst));
+}
+
+#[test]
 fn background_tasks_that_end_hold_up_no_task_that_was_woken_with_them() {
     let root = Root::new();
     let mut group = Group::new();
