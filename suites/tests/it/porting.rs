@@ -69,7 +69,7 @@ fn the_rows_of_join_set_are_code() {
         assert_eq!(group.next().now_or_never(), None);
         drop(group);
         assert!(task.is_dropped());
-        let said_goodbye = AtomicUsize::new(0);
+        let said_goodbye = Arc::new(AtomicUsize::new(0));
         let grace = || sleep(Duration::from_secs(60));
         let (context, mut group) = ErrGroup::with_grace(&CancelContext::new(), grace);
         group.spawn(async {
@@ -77,9 +77,15 @@ fn the_rows_of_join_set_are_code() {
             said_goodbye.fetch_add(1, SeqCst);
             Ok::<_, Fail>(())
         });
+        let (asked, says) = (context.clone(), said_goodbye.clone());
+        group.spawn(on_tokio::spawn(async move {
+            asked.cancelled().await;
+            says.fetch_add(1, SeqCst);
+            Ok(())
+        }));
         context.cancel();
         group.await.unwrap();
-        assert_eq!(said_goodbye.load(SeqCst), 1);
+        assert_eq!(said_goodbye.load(SeqCst), 2);
 
         let mut group = ErrGroup::<u32, Fail>::new().catch_panics();
         group.spawn(async { std::panic::resume_unwind(Box::new("boom")) });
