@@ -149,31 +149,35 @@ where
         }
     }
 
-    fn drop_queued(&mut self, steps: &mut Sequence) {
-        if !self.queue.is_empty() {
-            let queue = mem::replace(&mut self.queue, Queue::new());
-            steps.drop_each(queue.into_tasks());
-        }
+    fn take_queue(&mut self) -> Option<Queue<F>> {
+        let is_empty = self.queue.is_empty();
+        (!is_empty).then(|| mem::replace(&mut self.queue, Queue::new()))
     }
 
     /// Drops every task. The gate is closed to new ones before, and stays so.
     fn drop_tasks(&mut self, gate: Gate, steps: &mut Sequence) {
         self.turn(gate);
+        let queue = self.take_queue();
+        let running = (self.engine.len() > 0).then(|| self.engine.take_tasks());
+        let doomed = mem::take(&mut self.doomed);
         self.share().shared.leave_all();
-        if self.engine.len() > 0 {
-            steps.drop_each(self.engine.take_tasks());
+        if let Some(running) = running {
+            steps.drop_each(running);
         }
-        self.drop_queued(steps);
-        steps.drop_each(mem::take(&mut self.doomed));
+        if let Some(queue) = queue {
+            steps.drop_each(queue.into_tasks());
+        }
+        steps.drop_each(doomed);
         steps.run(|| self.notice_room());
     }
 
     /// Drops the queued tasks, and refuses new ones.
     fn drop_queue(&mut self, steps: &mut Sequence) {
         self.turn(Gate::Failed);
-        let queued = self.queue.len();
-        self.share().shared.leave(queued);
-        self.drop_queued(steps);
+        if let Some(queue) = self.take_queue() {
+            self.share().shared.leave(queue.len());
+            steps.drop_each(queue.into_tasks());
+        }
     }
 
     /// Drops every task; the group goes on.
