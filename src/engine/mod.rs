@@ -31,7 +31,7 @@ const BUDGET: Budget = Budget {
 ///
 /// A poll goes like this: [`enter`](Engine::enter); then [`step`](Engine::step) as long as that
 /// gives something; then [`park`](Engine::park), which ends the poll or says that there is more to
-/// do.
+/// do. [`run`](Engine::run) is the last two, for who has nothing to do in between.
 ///
 /// # Fairness
 ///

@@ -24,10 +24,10 @@ trait Fallback {
 
 macro_rules! has {
     ($type:ty: $($bound:tt)+) => {{
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "only its type matters")]
         struct Probe<T: ?Sized>(PhantomData<T>);
         impl<T: ?Sized> Fallback for Probe<T> {}
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "only its type matters")]
         impl<T: ?Sized + $($bound)+> Probe<T> {
             const HAS: bool = true;
         }

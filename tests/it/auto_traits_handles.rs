@@ -33,7 +33,7 @@ type JustSend = Cell<u8>;
 /// Nothing at all.
 type Nothing = Rc<u8>;
 /// Not `'static`, `Clone`, `Debug` or `Error`.
-struct Plain<'a>(#[allow(dead_code)] &'a str);
+struct Plain<'a>(#[allow(dead_code, reason = "only its type matters")] &'a str);
 
 #[test]
 fn a_handle_is_send_and_sync_when_its_value_is_send() {
@@ -114,7 +114,7 @@ fn scopes_need_nothing_of_values_and_errors_but_send() {
         Ok(Cell::new(1))
     })));
 
-    struct Failure(#[allow(dead_code)] Cell<u8>);
+    struct Failure(#[allow(dead_code, reason = "only its type matters")] Cell<u8>);
     impl From<errgroup::Cancelled> for Failure {
         fn from(_: errgroup::Cancelled) -> Self {
             Failure(Cell::new(0))

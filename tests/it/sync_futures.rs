@@ -14,7 +14,7 @@ type Value = Cell<u8>;
 
 fn is_both<T: Send + Sync>(_: T) {}
 
-struct Failure(#[allow(dead_code)] Value);
+struct Failure(#[allow(dead_code, reason = "only its type matters")] Value);
 
 impl From<Cancelled> for Failure {
     fn from(_: Cancelled) -> Self {
