@@ -6,6 +6,7 @@ use core::mem;
 use core::task::{Context, Poll, Waker};
 
 use crate::engine::parker::{ALL, Count, Parker, Word};
+use crate::engine::slots::{Slot, Slots};
 use crate::util::panic::drop_quietly;
 use crate::util::sync::SLOTS;
 
@@ -71,27 +72,17 @@ pub(crate) trait Source<F: Future, S> {
 }
 
 pub(super) struct Chunk<F> {
-    /// Made in order, each with its first task.
-    pub(super) slots: Vec<Slot<F>>,
+    pub(super) slots: Slots<F>,
     /// The tasks whose bits were taken out of the word, and that were not polled since.
     pub(super) woken: usize,
     /// The tasks that were polled in this round.
     pub(super) polled: usize,
 }
 
-pub(super) struct Slot<F> {
-    pub(super) task: Option<F>,
-    pub(super) index: usize,
-    waker: Waker,
-}
-
-/// For how many slots a chunk has room at first. Then for four times as many.
-const FEW: usize = if SLOTS < 4 { SLOTS } else { 4 };
-
 impl<F> Chunk<F> {
     pub(super) const fn new() -> Self {
         Chunk {
-            slots: Vec::new(),
+            slots: Slots::new(),
             woken: 0,
             polled: 0,
         }
@@ -124,23 +115,22 @@ impl<F> Chunk<F> {
         word: &Word,
         count: Count<'_>,
         index: usize,
-        taken: &mut Vec<F>,
+        taken: &mut Vec<(usize, F)>,
     ) {
         for place in 0..SLOTS {
-            if self.slots.get(place).is_some_and(|slot| slot.index < index) {
-                taken.extend(self.vacate(word, count, place).map(|(_, task)| task));
+            let slot = self.slots.get_mut(place);
+            if slot.is_some_and(|slot| slot.index < index) {
+                taken.extend(self.vacate(word, count, place));
             }
         }
     }
 
     /// Takes the task out of a slot with its index, if there is one.
-    #[inline]
     fn vacate(&mut self, word: &Word, count: Count<'_>, place: usize) -> Option<(usize, F)> {
         let slot = self.slots.get_mut(place)?;
         let (index, task) = (slot.index, slot.task.take()?);
-        let bit = 1 << place;
-        word.vacate(bit);
-        self.woken &= !bit;
+        self.woken &= !(1 << place);
+        word.vacate(1 << place);
         count.subtract_one();
         Some((index, task))
     }
@@ -156,33 +146,14 @@ impl<F> Chunk<F> {
     ) -> usize {
         let place = word.free().trailing_zeros() as usize;
         let bit = 1 << place;
-        let task = Some(task);
-        match self.slots.get_mut(place) {
-            Some(slot) => {
-                slot.task = task;
-                slot.index = index;
-            }
-            None => {
-                if place == self.slots.capacity() {
-                    self.grow();
-                }
-                let waker = waker(bit);
-                self.slots.push(Slot { task, index, waker });
-            }
-        }
+        let slot = self.slots.get_or_add(place);
+        slot.task = Some(task);
+        slot.index = index;
+        slot.waker.get_or_insert_with(|| waker(bit));
         self.polled |= bit;
         word.occupy(bit);
         parker.count().add_one();
         place
-    }
-
-    /// Not by `reserve`: to reallocate takes an allocator longer than to allocate.
-    #[cold]
-    fn grow(&mut self) {
-        let capacity = (4 * self.slots.capacity()).clamp(FEW, SLOTS);
-        let mut slots = Vec::with_capacity(capacity);
-        slots.append(&mut self.slots);
-        self.slots = slots;
     }
 }
 
@@ -332,20 +303,25 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
         self.place = place;
         let slot = self.chunk.slots.get_mut(place);
         let Some(Slot {
-            task: Some(task),
+            task: turn @ Some(_),
             index,
-            waker,
+            waker: Some(waker),
         }) = slot
         else {
             unreachable!("a slot whose bit is set has a task");
         };
+        let task = turn.as_mut().expect("it is here");
         let mut cx = Context::from_waker(waker);
         let poll = self.source.poll(self.parker, *index, task, &mut cx);
         let Poll::Ready(output) = poll else {
             self.place = NOBODY;
             return false;
         };
-        let (index, task) = self.leave().expect("it was polled just now");
+        let (index, task) = (*index, turn.take().expect("it is here"));
+        self.chunk.woken &= !(1 << place);
+        self.word.vacate(1 << place);
+        self.parker.count().subtract_one();
+        self.source.has_left(self.parker, index);
         self.source.is_done(Done {
             index,
             output,
@@ -353,7 +329,6 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
         })
     }
 
-    #[inline(always)]
     fn leave(&mut self) -> Option<(usize, F)> {
         let count = self.parker.count();
         let left = self.chunk.vacate(self.word, count, self.place)?;

@@ -11,6 +11,7 @@ use crate::engine::chunk::{Budget, Chunk, Round, Source};
 use crate::engine::parker::Parker;
 use crate::engine::tokens::{Line, Tokens};
 use crate::util::bits::Bits;
+use crate::util::panic::Sequence;
 use crate::util::sync::{Arc, SLOTS};
 
 /// The chunks after the first.
@@ -70,8 +71,10 @@ impl<F> More<F> {
         self.chunks.iter().flatten().map(|far| &far.chunk)
     }
 
-    pub(super) fn into_chunks(self) -> impl Iterator<Item = Chunk<F>> {
-        self.chunks.into_iter().flatten().map(|far| far.chunk)
+    pub(super) fn drop_tasks(&mut self, steps: &mut Sequence) {
+        for far in self.chunks.iter_mut().flatten() {
+            far.chunk.slots.drop_tasks(steps);
+        }
     }
 
     fn far(&mut self, id: usize) -> Option<&mut Far<F>> {
@@ -194,7 +197,12 @@ impl<F> More<F> {
         self.empty.extend(kept);
     }
 
-    pub(super) fn take_below<S>(&mut self, parker: &Parker<S>, index: usize, taken: &mut Vec<F>) {
+    pub(super) fn take_below<S>(
+        &mut self,
+        parker: &Parker<S>,
+        index: usize,
+        taken: &mut Vec<(usize, F)>,
+    ) {
         for id in 1..=self.chunks.len() {
             if let Some(Far { chunk, line, .. }) = self.far(id) {
                 chunk.take_below(&line.word, parker.count(), index, taken);

@@ -4,6 +4,7 @@ pub(crate) mod beside;
 mod chunk;
 mod far;
 pub(crate) mod parker;
+mod slots;
 mod tasks;
 mod tokens;
 
@@ -14,11 +15,11 @@ use core::task::Context;
 
 use crate::engine::chunk::Budget;
 use crate::engine::parker::Parker;
-use crate::engine::tasks::Tasks;
 use crate::util::panic::sequence;
 use crate::util::sync::Arc;
 
 pub(crate) use crate::engine::chunk::{Done, Source};
+pub(crate) use crate::engine::tasks::Tasks;
 
 /// How many tasks are polled between two returns of `Pending`, and how many of these are new ones if
 /// there are so many.
@@ -312,12 +313,17 @@ where
         cx.waker().wake_by_ref();
     }
 
-    /// Takes out the tasks whose indices are below this one, in no order.
-    pub(crate) fn take_below(&mut self, index: usize) -> Vec<F> {
+    /// Takes out the tasks whose indices are below this one, with these, in no order.
+    pub(crate) fn take_below(&mut self, index: usize) -> Vec<(usize, F)> {
         let Some(parker) = &self.parker else {
             return Vec::new();
         };
-        self.tasks.take_below(parker, index)
+        let taken = self.tasks.take_below(parker, index);
+        if self.len() == 0 {
+            // So that the wakers of all of them wake nobody any more.
+            self.take_tasks();
+        }
+        taken
     }
 }
 
@@ -327,13 +333,13 @@ impl<F, S> Engine<F, S> {
         self.parker.as_ref().map_or(0, |parker| parker.len())
     }
 
-    /// Takes all tasks out, in no order.
-    pub(crate) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F, S> {
+    /// Takes all tasks out.
+    pub(crate) fn take_tasks(&mut self) -> Tasks<F> {
         if let Some(parker) = &self.parker {
             parker.clear();
         }
         self.in_round = false;
-        mem::replace(&mut self.tasks, Tasks::new()).take_tasks()
+        mem::replace(&mut self.tasks, Tasks::new())
     }
 }
 
@@ -343,7 +349,7 @@ impl<F, S> Drop for Engine<F, S> {
             sequence(|steps| {
                 // One after the other, whatever their destructors do.
                 if self.len() > 0 {
-                    steps.drop_each(self.take_tasks());
+                    self.take_tasks().drop_each(steps);
                 }
                 // Wakers of tasks that are kept elsewhere must not keep the parent's alive.
                 let waker = self.parker.as_ref().and_then(|parker| parker.take_waker());

@@ -26,16 +26,16 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::future::Future;
-use core::mem;
 use core::task::Context;
 
 use crate::engine::chunk::{Budget, Chunk, Round, Source};
 use crate::engine::far::More;
 use crate::engine::parker::Parker;
+use crate::util::panic::Sequence;
 use crate::util::sync::Arc;
 
 /// A set of running tasks.
-pub(super) struct Tasks<F> {
+pub(crate) struct Tasks<F> {
     first: Chunk<F>,
     /// Made with the second chunk.
     more: Option<Box<More<F>>>,
@@ -49,7 +49,7 @@ impl<F: Future + Unpin> Tasks<F> {
         let slots = [&self.first]
             .into_iter()
             .chain(far)
-            .flat_map(|chunk| &chunk.slots);
+            .flat_map(|chunk| chunk.slots.iter());
         slots.filter_map(|slot| slot.task.as_ref().map(|_| slot.index))
     }
 
@@ -150,8 +150,8 @@ impl<F: Future + Unpin> Tasks<F> {
         }
     }
 
-    /// Takes out the tasks whose indices are below this one, in no order.
-    pub(super) fn take_below<S>(&mut self, parker: &Parker<S>, index: usize) -> Vec<F> {
+    /// Takes out the tasks whose indices are below this one, with these, in no order.
+    pub(super) fn take_below<S>(&mut self, parker: &Parker<S>, index: usize) -> Vec<(usize, F)> {
         let mut taken = Vec::new();
         let count = parker.count();
         self.first
@@ -186,15 +186,11 @@ impl<F> Tasks<F> {
         }
     }
 
-    /// Takes out all tasks, in no order, and leaves chunks that are good for nothing.
-    pub(super) fn take_tasks(&mut self) -> impl Iterator<Item = F> + use<F> {
-        let far = self
-            .more
-            .take()
-            .into_iter()
-            .flat_map(|more| more.into_chunks());
-        let first = mem::replace(&mut self.first, Chunk::new());
-        let slots = [first].into_iter().chain(far).flat_map(|chunk| chunk.slots);
-        slots.filter_map(|slot| slot.task)
+    /// Drops all tasks, in no order.
+    pub(crate) fn drop_each(mut self, steps: &mut Sequence) {
+        self.first.slots.drop_tasks(steps);
+        if let Some(more) = &mut self.more {
+            more.drop_tasks(steps);
+        }
     }
 }

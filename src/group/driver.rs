@@ -20,6 +20,13 @@ use crate::group::shared::{Aborts, BODY, Gate, Hub, Shared};
 use crate::util::panic::sequence;
 use crate::util::sync::{Arc, Payload};
 
+/// What is left of a task that was aborted.
+pub(super) enum Doomed<E, F> {
+    Task(F),
+    /// Its destructor has panicked, which was caught.
+    Error(E),
+}
+
 /// The state of a group that only its owner touches.
 ///
 /// # Invariants
@@ -39,8 +46,8 @@ pub(crate) struct Driver<T, E, F, G> {
     pub(super) aim: Aim,
     /// What is kept for whoever asks.
     pub(super) kept: Option<Box<Outcomes<T, E>>>,
-    /// Tasks that were aborted.
-    pub(super) doomed: Vec<(usize, F)>,
+    /// What was aborted, and is still here.
+    pub(super) doomed: Vec<(usize, Doomed<E, F>)>,
     pub(super) graceful: Option<Box<Graceful<E, G>>>,
     pub(super) keep_going: bool,
     pub(super) cause_from: Option<fn(&E) -> BoxError>,
@@ -389,7 +396,7 @@ where
             // One that is running was woken, and ends by itself.
             if let Some(task) = self.queue.take(index) {
                 hub.shared.leave(1);
-                self.doomed.push((index, task));
+                self.doomed.push((index, Doomed::Task(task)));
             }
         }
         if below > 0 {
@@ -424,8 +431,8 @@ where
         hub.is_some_and(|hub| is_startable(&self.queue, hub))
     }
 
-    /// Drops tasks that were aborted. True if one of them has an outcome, which is that it
-    /// panicked; then there may be more.
+    /// Drops tasks that were aborted. True if one of them has an outcome, which is that its
+    /// destructor panicked; then there may be more.
     #[cold]
     fn drop_doomed(&mut self) -> bool {
         if self.ended.is_some() {
@@ -435,8 +442,15 @@ where
             let doomed = mem::take(&mut self.doomed);
             sequence(|steps| steps.drop_each(doomed));
         }
-        while let Some((index, task)) = self.doomed.pop() {
-            if self.feed().1.has_ended(index, None, task) {
+        while let Some((index, doomed)) = self.doomed.pop() {
+            let has_ended = match doomed {
+                Doomed::Task(task) => self.feed().1.has_ended(index, None, task),
+                Doomed::Error(error) => {
+                    self.ended = Some((index, Err(error)));
+                    true
+                }
+            };
+            if has_ended {
                 return true;
             }
         }

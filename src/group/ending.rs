@@ -7,10 +7,11 @@ use core::task::Context;
 
 use crate::error::{CancelKind, Cancelled};
 use crate::group::aim::{Aim, End};
-use crate::group::driver::Driver;
+use crate::group::driver::{Doomed, Driver};
 use crate::group::queue::Queue;
 use crate::group::shared::{BODY, Gate};
 use crate::util::panic::{Sequence, sequence};
+use crate::util::sync::catch;
 
 /// Failing, aborting and ending.
 impl<T, E, F, G> Driver<T, E, F, G>
@@ -162,7 +163,7 @@ where
         let doomed = mem::take(&mut self.doomed);
         self.share().shared.leave_all();
         if let Some(running) = running {
-            steps.drop_each(running);
+            running.drop_each(steps);
         }
         if let Some(queue) = queue {
             steps.drop_each(queue.into_tasks());
@@ -186,39 +187,50 @@ where
             mail.collect(&mut self.queue, None);
         }
         if self.hub().is_some() {
-            let queue = mem::replace(&mut self.queue, Queue::new());
-            let running = self.engine.take_tasks().collect();
-            self.drop_aborted(running, queue.into_tasks().collect());
+            self.abort_below(BODY);
         }
     }
 
     /// Drops the tasks that were spawned before the one with this index, but not the body of a
-    /// scope.
+    /// scope. Meanwhile the group takes no others.
     #[cold]
     pub(super) fn abort_below(&mut self, below: usize) {
-        let queued = self.queue.take_below(below);
-        let running = self.engine.take_below(below);
-        self.drop_aborted(running, queued);
-    }
-
-    /// Drops tasks. Meanwhile the group takes no others.
-    fn drop_aborted(&mut self, running: Vec<F>, queued: Vec<F>) {
+        let mut tasks = self.engine.take_below(below);
+        tasks.append(&mut self.queue.take_below(below));
+        let doomed = mem::take(&mut self.doomed);
         let hub = self.share().clone();
         let before = self.gate();
         let reason = self.set_reason(Some(Cancelled::new(CancelKind::Cancelled, None)));
         sequence(|steps| {
             self.turn(Gate::Paused);
             // Only now: the room that they leave is not given away before they are dropped.
-            hub.shared.leave(running.len() + queued.len());
-            let doomed = mem::take(&mut self.doomed);
-            steps.drop_each(running);
-            steps.drop_each(queued);
-            steps.drop_each(doomed);
+            hub.shared.leave(tasks.len());
+            let tasks = tasks
+                .into_iter()
+                .map(|(index, task)| (index, Doomed::Task(task)));
+            for (index, doomed) in tasks.chain(doomed) {
+                steps.run(|| self.drop_aborted(index, doomed));
+            }
+            // The first is given out first.
+            self.doomed.reverse();
             self.set_reason(reason);
             self.turn(before);
             steps.run(|| self.notice_room());
             steps.run(|| hub.wake_if_parked());
         });
+    }
+
+    /// Drops a task. If its destructor panics, and that is to be caught, its error remains.
+    fn drop_aborted(&mut self, index: usize, doomed: Doomed<E, F>) {
+        let error = match (doomed, self.catch) {
+            (Doomed::Task(task), None) => return drop(task),
+            (Doomed::Task(task), Some(convert)) => match catch(|| drop(task)) {
+                Ok(()) => return,
+                Err(payload) => convert(payload),
+            },
+            (Doomed::Error(error), _) => error,
+        };
+        self.doomed.push((index, Doomed::Error(error)));
     }
 
     /// Ends the group if nothing came in; closes it if it was consumed, or cancelled.

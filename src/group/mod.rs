@@ -423,12 +423,11 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
 
 std_only! {
     impl<T, E, K: Flavor> Group<'_, T, E, K> {
-        /// Makes a panic of a task, or of its destructor after it was done or aborted alone, its
-        /// error.
+        /// Makes a panic of a task, or of its destructor after it was done or aborted, its error.
         ///
-        /// Tasks that are dropped together have no errors: after a failure, when a grace is over, by
-        /// [`abort_all`](Group::abort_all), and with the group. If the destructor of one panics
-        /// there, the panic goes on when all are dropped.
+        /// Tasks that are dropped with all others have no errors: after a failure, when a grace is
+        /// over, and with the group. If the destructor of one panics there, the panic goes on when
+        /// all are dropped.
         ///
         /// By default a panic goes on at once, out of the poll of the group. A process that
         /// aborts on panics does so here, too.
@@ -747,8 +746,9 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     ///
     /// # Panics
     ///
-    /// If the destructor of a task panics, also with [`catch_panics`](Group::catch_panics); all
-    /// others have been dropped then.
+    /// If the destructor of a task panics; all others have been dropped then. With
+    /// [`catch_panics`](Group::catch_panics) that is the task's error, and the group goes on with it
+    /// when it is polled next.
     ///
     /// # Examples
     ///
@@ -764,6 +764,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// ```
     pub fn abort_all(&mut self) {
         self.driver().abort();
+        self.terminated &= self.driver().doomed.is_empty();
     }
 
     fn driver(&mut self) -> &mut GroupDriver<'env, T, E, K> {

@@ -120,8 +120,8 @@ impl<F> Queue<F> {
     pub(crate) fn swap_if_empty(&mut self, other: &mut Self) -> bool {
         let is_empty = self.is_empty();
         if is_empty {
-            // Of tasks that were taken out, whose indices are lower than those that come.
-            self.regular.places.clear();
+            // Places of tasks that were taken out, whose indices are lower than those that come.
+            self.regular.clear();
             mem::swap(self, other);
         }
         is_empty
@@ -143,8 +143,8 @@ impl<F> Queue<F> {
         task
     }
 
-    /// Takes out the tasks below an index, but never the body of a scope.
-    pub(crate) fn take_below(&mut self, index: usize) -> Vec<F> {
+    /// Takes out the tasks below an index, with these, but never the body of a scope.
+    pub(crate) fn take_below(&mut self, index: usize) -> Vec<(usize, F)> {
         let mut taken = Vec::new();
         self.regular.take_below(index, &mut taken);
         if let Some(express) = &mut self.express {
@@ -160,10 +160,9 @@ impl<F> Queue<F> {
             .into_iter()
             .map(|express| *express)
             .chain([self.regular]);
-        let tasks = lines
-            .flat_map(|line| line.places)
-            .filter_map(|place| place.task);
-        self.body.into_iter().chain(tasks)
+        self.body
+            .into_iter()
+            .chain(lines.flat_map(Line::into_tasks))
     }
 }
 
@@ -171,11 +170,17 @@ impl<F> Queue<F> {
 ///
 /// # Invariants
 ///
-/// 1. The indices are sorted.
-/// 2. Places of tasks that were taken out of the middle are empty, and `len` are not. Of empty
+/// 1. The indices are sorted, and those in `few` come before those in `places`.
+/// 2. The very first tasks go to `few`, to the place `to`, and leave from the place `from`. Those
+///    after them go to `places`.
+/// 3. Places of tasks that were taken out of the middle are empty, and `len` are not. Of empty
 ///    places there are not many more than of others, or few. So taking out a task costs O(log n)
 ///    in the long run, however many there are.
 struct Line<F> {
+    /// Most groups have no more tasks than find a place here.
+    few: [Place<F>; FEW],
+    from: usize,
+    to: usize,
     places: VecDeque<Place<F>>,
     len: usize,
 }
@@ -185,14 +190,29 @@ struct Place<F> {
     task: Option<F>,
 }
 
-/// A line is made for so many tasks: most groups have fewer, and then it never grows.
+const FEW: usize = 4;
+/// So many places are made when these are not enough.
 const CAPACITY: usize = 16;
 /// So many empty places do not matter.
-const FEW: usize = 32;
+const GAPS: usize = 32;
+
+impl<F> Place<F> {
+    const EMPTY: Self = Place {
+        index: 0,
+        task: None,
+    };
+
+    fn index(&self) -> Option<usize> {
+        self.task.as_ref().map(|_| self.index)
+    }
+}
 
 impl<F> Line<F> {
     const fn new() -> Self {
         Line {
+            few: [const { Place::EMPTY }; FEW],
+            from: 0,
+            to: 0,
             places: VecDeque::new(),
             len: 0,
         }
@@ -209,65 +229,106 @@ impl<F> Line<F> {
     }
 
     fn indices(&self) -> impl Iterator<Item = usize> {
-        let places = self.places.iter();
-        places.filter_map(|place| place.task.as_ref().map(|_| place.index))
+        let places = self.few.iter().chain(&self.places);
+        places.filter_map(Place::index)
     }
 
-    #[inline]
+    fn into_tasks(self) -> impl Iterator<Item = F> {
+        let places = self.few.into_iter().chain(self.places);
+        places.filter_map(|place| place.task)
+    }
+
+    #[inline(always)]
     fn push(&mut self, index: usize, task: F) {
+        let task = Some(task);
+        let place = Place { index, task };
+        self.len += 1;
+        if let Some(vacant) = self.few.get_mut(self.to) {
+            *vacant = place;
+            self.to += 1;
+            return;
+        }
         if self.places.capacity() == 0 {
             self.places = VecDeque::with_capacity(CAPACITY);
         }
-        let task = Some(task);
-        self.places.push_back(Place { index, task });
-        self.len += 1;
+        self.places.push_back(place);
     }
 
     /// Lets the empty places go if there are too many.
     fn tidy(&mut self) {
-        if self.places.len() > 2 * self.len + FEW {
+        if self.places.len() > 2 * self.len + GAPS {
             self.places.retain(|place| place.task.is_some());
         }
     }
 
+    /// Puts a task between the others.
+    #[cold]
     fn insert(&mut self, index: usize, task: F) {
+        self.spread();
         let place = self.places.partition_point(|place| place.index < index);
         let task = Some(task);
         self.places.insert(place, Place { index, task });
         self.len += 1;
     }
 
-    #[inline]
+    /// Forgets empty places, of which alone there are some.
+    fn clear(&mut self) {
+        self.from = self.to;
+        self.places.clear();
+    }
+
+    /// Moves everything to `places`.
+    fn spread(&mut self) {
+        for place in self.few[self.from..self.to].iter_mut().rev() {
+            self.places.push_front(mem::replace(place, Place::EMPTY));
+        }
+        (self.from, self.to) = (FEW, FEW);
+    }
+
+    #[inline(always)]
     fn pop(&mut self) -> Option<(usize, F)> {
-        while let Some(place) = self.places.pop_front() {
+        loop {
+            let mut place = Place::EMPTY;
+            if self.from < self.to {
+                mem::swap(&mut place, &mut self.few[self.from]);
+                self.from += 1;
+            } else {
+                place = self.places.pop_front()?;
+            }
             if let Some(task) = place.task {
                 self.len -= 1;
                 return Some((place.index, task));
             }
         }
-        None
     }
 
     fn take(&mut self, index: usize) -> Option<F> {
-        let place = self
-            .places
-            .binary_search_by_key(&index, |place| place.index);
-        let task = self.places[place.ok()?].task.take()?;
+        let few = self
+            .few
+            .iter_mut()
+            .find(|place| place.index() == Some(index));
+        let place = few.or_else(|| {
+            let places = &mut self.places;
+            let place = places.binary_search_by_key(&index, |place| place.index);
+            places.get_mut(place.ok()?)
+        });
+        let task = place?.task.take()?;
         self.len -= 1;
         self.tidy();
         Some(task)
     }
 
-    fn take_below(&mut self, index: usize, taken: &mut Vec<F>) {
+    fn take_below(&mut self, index: usize, taken: &mut Vec<(usize, F)>) {
         while self.first().is_some_and(|first| first < index) {
-            taken.extend(self.pop().map(|(_, task)| task));
+            taken.extend(self.pop());
         }
     }
 
     fn append(&mut self, mut other: Self) {
         if self.is_empty() {
-            mem::swap(self, &mut other);
+            *self = other;
         } else {
+            other.spread();
             self.places.append(&mut other.places);
             self.len += other.len;
         }
@@ -289,12 +350,12 @@ mod tests {
         for index in (0..1_000).filter(|index| index % 10 != 3) {
             assert_eq!(line.take(index), Some(index));
             assert_eq!(line.take(index), None);
-            assert!(line.places.len() <= 2 * line.len + FEW);
+            assert!(line.places.len() <= 2 * line.len + GAPS);
         }
         assert_eq!(line.len, 100);
         let mut taken = Vec::new();
         line.take_below(14, &mut taken);
-        assert_eq!(taken, vec![3, 13]);
+        assert_eq!(taken, vec![(3, 3), (13, 13)]);
         line.insert(20, 20);
         let rest: Vec<_> = core::iter::from_fn(|| line.pop())
             .map(|(index, _)| index)

@@ -195,7 +195,7 @@ impl<S, F, Fut> Work<S, F, Fut> {
         let mut this = self.project();
         let (f, free) = (this.f.take(), mem::take(this.free));
         if this.engine.len() > 0 {
-            steps.drop_each(this.engine.take_tasks());
+            this.engine.take_tasks().drop_each(steps);
         }
         steps.run(|| this.items.set(None));
         steps.run(|| drop(f));

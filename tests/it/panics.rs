@@ -2,11 +2,14 @@
 
 use std::future::{Future, pending, poll_fn, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
+
+use futures::future::FusedFuture;
+use futures::stream::StreamExt;
 
 use crate::common::{Fail, OnDrop, Probe, Root, panics, probes, run, yields};
 use errgroup::{CancelContext, CancelKind, ErrGroup, Panicked};
@@ -698,15 +701,7 @@ fn abort_all_and_drop_drop_everything_whatever_the_destructors_do() {
 fn catch_panics_catches_no_destructors_of_tasks_that_are_dropped_together() {
     type Group = ErrGroup<'static, (), Fail>;
     type Way = fn(&mut Group, &Root);
-    let ways: [(Way, Result<(), Fail>); 4] = [
-        (|group, _| group.abort_all(), Ok(())),
-        (
-            |group, root| {
-                group.spawner().abort_all();
-                _ = root.poll(group);
-            },
-            Ok(()),
-        ),
+    let ways: [(Way, Result<(), Fail>); 2] = [
         (
             |group, root| {
                 group.spawn(ready(Err("no".into())));
@@ -726,6 +721,79 @@ fn catch_panics_catches_no_destructors_of_tasks_that_are_dropped_together() {
         assert_eq!(drops.load(SeqCst), 3);
         assert_eq!(run(&mut group), expected);
     }
+}
+
+// P3, P5
+#[test]
+fn catch_panics_makes_errors_of_all_destructors_that_panic_after_abort_all() {
+    type Group = ErrGroup<'static, (), Fail>;
+    let ways: [fn(&mut Group); 2] = [
+        |group| group.abort_all(),
+        |group| group.spawner().abort_all(),
+    ];
+    for way in ways {
+        let make = |root: &Root| {
+            let drops = Arc::new(AtomicUsize::new(0));
+            let mut group = Group::new().catch_panics().limit(4);
+            // One more than may run.
+            group.extend((0..5).map(|_| bomb(&drops)));
+            assert!(root.poll(&mut group).is_pending());
+            group.spawn(ready(Ok(())));
+            (group, drops)
+        };
+        // Each is an outcome of its own.
+        let root = Root::new();
+        let (mut group, drops) = make(&root);
+        way(&mut group);
+        let mut seen = Vec::new();
+        while let Poll::Ready(Some((index, outcome))) = root.poll(&mut pin!(group.next_indexed())) {
+            assert_eq!(outcome, Err(Fail::Panicked("destructor".to_string())));
+            assert_eq!(drops.load(SeqCst), 5);
+            seen.push(index);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3, 4]);
+
+        // The first fails the group, and what is spawned meanwhile is dropped with it.
+        let (mut group, drops) = make(&root);
+        let probe = Probe::<Result<(), Fail>>::new();
+        way(&mut group);
+        group.spawn(probe.task());
+        let Poll::Ready(Err(error)) = root.poll(&mut group) else {
+            panic!("it has not failed");
+        };
+        assert_eq!(error, Fail::Panicked("destructor".to_string()));
+        assert_eq!((drops.load(SeqCst), probe.drops()), (5, 1));
+
+        // Nothing of it is lost in a group that is dropped.
+        let (mut group, drops) = make(&root);
+        way(&mut group);
+        if drops.load(SeqCst) == 0 {
+            assert_eq!(panics(|| drop(group)), "destructor");
+        } else {
+            drop(group);
+        }
+        assert_eq!(drops.load(SeqCst), 5);
+    }
+}
+
+// P3: results() is not over while there are such errors
+#[test]
+fn a_stream_of_results_goes_on_with_the_errors_that_abort_all_leaves() {
+    let root = Root::new();
+    let drops = Arc::new(AtomicUsize::new(0));
+    let mut group = ErrGroup::<(), Fail>::new().catch_panics();
+    assert_eq!(root.poll(&mut group.results().next()), Poll::Ready(None));
+    group.spawn(bomb(&drops));
+    group.abort_all();
+    assert!(group.is_empty() && !group.is_terminated());
+    let Poll::Ready(Some(outcome)) = root.poll(&mut group.results().next()) else {
+        panic!("nothing came");
+    };
+    assert_eq!(outcome, Err(Fail::Panicked("destructor".to_string())));
+    assert_eq!(root.poll(&mut group.results().next()), Poll::Ready(None));
+    group.abort_all();
+    assert!(group.is_terminated());
 }
 
 #[test]

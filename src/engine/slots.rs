@@ -1,0 +1,82 @@
+//! Where the tasks of a chunk are.
+
+use alloc::vec::Vec;
+use core::task::Waker;
+
+use crate::util::panic::Sequence;
+use crate::util::sync::SLOTS;
+
+pub(super) struct Slot<F> {
+    pub(super) task: Option<F>,
+    pub(super) index: usize,
+    /// Made with the first task, and kept for those after it.
+    pub(super) waker: Option<Waker>,
+}
+
+impl<F> Slot<F> {
+    const EMPTY: Self = Slot {
+        task: None,
+        index: 0,
+        waker: None,
+    };
+}
+
+/// The slots of a chunk. They are made in order.
+pub(super) struct Slots<F> {
+    /// Most groups have so few tasks that they need no memory but this for them.
+    few: [Slot<F>; FEW],
+    /// Those after them.
+    more: Vec<Slot<F>>,
+}
+
+const FEW: usize = if SLOTS < 4 { SLOTS } else { 4 };
+
+impl<F> Slots<F> {
+    pub(super) const fn new() -> Self {
+        Slots {
+            few: [const { Slot::EMPTY }; FEW],
+            more: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Slot<F>> {
+        match place.checked_sub(FEW) {
+            None => Some(&mut self.few[place]),
+            Some(place) => self.more.get_mut(place),
+        }
+    }
+
+    /// The slot at this place, made if it is the next.
+    #[inline]
+    pub(super) fn get_or_add(&mut self, place: usize) -> &mut Slot<F> {
+        if place == FEW + self.more.len() {
+            if self.more.len() == self.more.capacity() {
+                self.grow();
+            }
+            self.more.push(Slot::EMPTY);
+        }
+        self.get_mut(place).expect("slots are made in order")
+    }
+
+    /// Not by `reserve`: to reallocate takes an allocator longer than to allocate.
+    #[cold]
+    fn grow(&mut self) {
+        let capacity = 4 * (FEW + self.more.len()) - FEW;
+        let mut more = Vec::with_capacity(capacity.min(SLOTS - FEW));
+        more.append(&mut self.more);
+        self.more = more;
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<F>> {
+        self.few.iter().chain(&self.more)
+    }
+
+    pub(super) fn drop_tasks(&mut self, steps: &mut Sequence) {
+        for slot in self.few.iter_mut().chain(&mut self.more) {
+            if let Some(task) = slot.task.take() {
+                steps.run(|| drop(task));
+            }
+        }
+    }
+}
