@@ -67,7 +67,7 @@ impl<F> Queue<F> {
         self.body = Some(body);
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(&mut self, index: usize, task: F, lane: Lane) {
         match lane {
             Lane::Regular => self.regular.push(index, task),
