@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 
-use crate::rows::ROWS;
+use crate::rows::{Column, ROWS};
 use crate::table::{Cell, Measured};
 
 /// How many run at a time.
@@ -20,13 +20,18 @@ struct Job {
     figure: usize,
 }
 
-/// Counts these rows.
-pub(crate) fn rows(rows: &[usize]) -> Result<Vec<Measured>, Box<dyn Error>> {
+/// Counts the columns of these rows that somebody `wants`.
+pub(crate) fn rows(
+    rows: &[usize],
+    wants: impl Fn(Column) -> bool,
+) -> Result<Vec<Measured>, Box<dyn Error>> {
     find_valgrind()?;
     let jobs: Vec<Job> = rows
         .iter()
         .flat_map(|&row| {
-            (0..ROWS[row].columns.len()).flat_map(move |column| {
+            let columns = ROWS[row].columns.iter().enumerate();
+            let columns = columns.filter(|(_, column)| wants(column.0));
+            columns.flat_map(move |(column, _)| {
                 (0..ROWS[row].parameters.len()).map(move |figure| Job {
                     row,
                     column,
@@ -43,7 +48,9 @@ pub(crate) fn rows(rows: &[usize]) -> Result<Vec<Measured>, Box<dyn Error>> {
     };
     let measured = rows.iter().map(|&index| {
         let row = &ROWS[index];
-        let cells = row.columns.iter().enumerate().map(|(column, &(who, _))| {
+        let columns = row.columns.iter().enumerate();
+        let columns = columns.filter(|(_, column)| wants(column.0));
+        let cells = columns.map(|(column, &(who, _))| {
             let figures = (0..row.parameters.len()).map(|figure| {
                 let base = if row.on_top && figure > 0 {
                     count(index, column, 0)
@@ -141,5 +148,16 @@ pub(crate) fn versions() -> Result<String, Box<dyn Error>> {
         .filter(|line| line.starts_with("rustc ") || !line.contains('('));
     let versions = versions.filter(|line| !line.starts_with("lexopt "));
     let versions = versions.map(|line| line.split(" (").next().unwrap_or(line).replace(" v", " "));
-    Ok(versions.collect::<Vec<_>>().join(", "))
+    Ok(versions.chain([libc()?]).collect::<Vec<_>>().join(", "))
+}
+
+/// Whose allocator it is: "ldd (Debian GLIBC 2.36-9) 2.36".
+fn libc() -> Result<String, Box<dyn Error>> {
+    let ldd = Command::new("ldd").arg("--version").output()?;
+    let said = String::from_utf8(ldd.stdout)?;
+    let version = said
+        .lines()
+        .next()
+        .and_then(|line| line.split(' ').next_back());
+    Ok(format!("glibc {}", version.unwrap_or("unknown")))
 }

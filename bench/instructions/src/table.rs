@@ -16,7 +16,7 @@ pub(crate) struct Cell {
 }
 
 impl Measured {
-    fn of(&self, who: Column) -> Option<&Cell> {
+    pub(crate) fn of(&self, who: Column) -> Option<&Cell> {
         self.cells.iter().find(|cell| cell.who == who)
     }
 }
@@ -105,7 +105,7 @@ fn join(figures: &[u64]) -> String {
     figures.join(" / ")
 }
 
-fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
