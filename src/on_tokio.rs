@@ -15,7 +15,7 @@
 //! use errgroup::{ErrGroup, on_tokio};
 //! use std::io;
 //!
-//! # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let mut group = ErrGroup::new();
 //! group.spawn(on_tokio::spawn(async { Ok::<_, io::Error>(1) }));
 //! group.spawn(on_tokio::spawn_blocking(|| {
@@ -28,8 +28,8 @@
 //! ```
 //!
 //! A blocking function that has started cannot be stopped. When its group fails or is cancelled,
-//! the group returns at once, but a runtime that is dropped waits until the function returns,
-//! however long that takes. [`Runtime::shutdown_timeout`] waits for so long only, and
+//! the group returns at once, but a runtime, of either kind, that is dropped waits until the function
+//! returns, however long that takes. [`Runtime::shutdown_timeout`] waits for so long only, and
 //! [`Runtime::shutdown_background`] not at all:
 //!
 //! ```
@@ -37,7 +37,7 @@
 //! use std::sync::mpsc;
 //! use std::time::Duration;
 //!
-//! let runtime = tokio::runtime::Runtime::new().unwrap();
+//! let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 //! let (_sender, messages) = mpsc::channel::<()>();
 //!
 //! let result = runtime.block_on(async {
@@ -62,7 +62,7 @@
 //! use errgroup::{CancelContext, ErrGroup, on_tokio};
 //! use std::sync::mpsc;
 //!
-//! let runtime = tokio::runtime::Runtime::new().unwrap();
+//! let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 //! let (sender, messages) = mpsc::channel();
 //!
 //! let result = runtime.block_on(async {
@@ -107,7 +107,7 @@ use crate::util::sync::resume;
 /// # Examples
 ///
 /// ```
-/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// assert_eq!(errgroup::on_tokio::spawn(async { 7 }).await, 7);
 /// # });
 /// ```
@@ -132,7 +132,7 @@ where
 /// # Examples
 ///
 /// ```
-/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let text = errgroup::on_tokio::spawn_blocking(|| std::fs::read_to_string("Cargo.toml"));
 /// assert!(text.await.unwrap().starts_with("[package]"));
 /// # });
@@ -165,7 +165,7 @@ where
 /// use errgroup::{ErrGroup, on_tokio};
 /// use std::{future, io};
 ///
-/// let runtime = tokio::runtime::Runtime::new().unwrap();
+/// let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// let mut group = ErrGroup::new();
 /// {
 ///     let _entered = runtime.enter();
@@ -200,7 +200,7 @@ where
 /// # Examples
 ///
 /// ```
-/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let sum = errgroup::on_tokio::try_spawn_blocking(|| (1..=4).sum::<u32>());
 /// assert_eq!(sum.await.unwrap(), 10);
 /// # });
@@ -235,7 +235,7 @@ where
 /// # Examples
 ///
 /// ```
-/// # tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(async {
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// let task = errgroup::on_tokio::spawn(std::future::pending::<()>());
 /// drop(task); // It is not left running.
 /// # });
@@ -263,7 +263,7 @@ pub struct Task<T>(TryTask<T>);
 /// ```
 /// use errgroup::on_tokio;
 ///
-/// let runtime = tokio::runtime::Runtime::new().unwrap();
+/// let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
 /// let task = {
 ///     let _entered = runtime.enter();
 ///     on_tokio::try_spawn(std::future::pending::<()>())
