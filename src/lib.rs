@@ -55,6 +55,7 @@
 //! - The errors: [`Cancelled`], [`Errors`], whose [`report`](Errors::report) and
 //!   [`report_with`](Errors::report_with) write each with its sources, [`TrySpawnError`],
 //!   [`StartError`], [`TooLarge`], `Panicked`.
+//! - [`flavor`], for code that is generic over [`ErrGroup`] and [`LocalErrGroup`].
 //! - [Recipes](recipes): servers with `select!`, supervisors, hedged requests, timeouts, and more.
 //!
 //! What is called how elsewhere is in two tables of the README: [from Go to here][go], and [from
@@ -456,6 +457,16 @@ mod map;
 mod semaphore;
 mod util;
 
+pub mod flavor {
+    //! The two flavours of a [`Group`](crate::Group): tasks that are `Send`, and tasks that need not
+    //! be.
+    //!
+    //! Code that uses one of them says [`ErrGroup`](crate::ErrGroup) or
+    //! [`LocalErrGroup`](crate::LocalErrGroup), and needs nothing of this. It is for what is generic
+    //! over both.
+
+    pub use crate::group::flavor::{Accepts, Flavor, Local, Sending};
+}
 #[cfg(feature = "tokio")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
 pub mod on_tokio;

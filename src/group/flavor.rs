@@ -11,8 +11,27 @@ use crate::group::task::{Extra, Noted, Plain, Task};
 use crate::group::trace;
 use crate::util::sync::Arc;
 
-/// How a group stores its tasks.
-pub trait Flavor: Sized {
+/// A flavour of groups: what they ask of their tasks.
+///
+/// It is [`Sending`] or [`Local`], and there are no others. Code that is for both has a parameter
+/// for it.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{ErrGroup, Group, LocalErrGroup, flavor::Flavor};
+///
+/// fn state<T, E, K: Flavor>(group: &Group<'_, T, E, K>) -> String {
+///     format!("{} run, {} wait", group.running(), group.queued())
+/// }
+///
+/// assert_eq!(state(&ErrGroup::<(), ()>::new()), "0 run, 0 wait");
+/// assert_eq!(state(&LocalErrGroup::<(), ()>::new()), "0 run, 0 wait");
+/// ```
+pub trait Flavor: Boxes {}
+
+/// How a flavour stores tasks.
+pub trait Boxes: Sized {
     /// A boxed task.
     type Task<'env, O>: Future<Output = O> + Unpin;
 }
@@ -20,22 +39,69 @@ pub trait Flavor: Sized {
 /// The flavours that take the future `Fut`, with values of type `U` that go elsewhere than to the
 /// group.
 ///
-/// Whoever takes these takes them in every wrapping: that is what the traits above it say.
+/// [`Sending`] takes what is `Send + 'env`, and [`Local`] what is `'env`, which is the lifetime that
+/// the [`Group`](crate::Group) has first among its parameters. A function that spawns into groups of
+/// either flavour has this bound, and nobody else has to name it.
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::flavor::Accepts;
+/// use errgroup::{ErrGroup, LocalErrGroup, Spawner};
+/// use std::rc::Rc;
+///
+/// fn spawn_all<'env, T, E, K, Fut>(
+///     spawner: &Spawner<'env, T, E, K>,
+///     futures: impl IntoIterator<Item = Fut>,
+/// ) where
+///     K: Accepts<'env, Fut>,
+///     Fut: Future<Output = Result<T, E>>,
+/// {
+///     for future in futures {
+///         spawner.spawn(future);
+///     }
+/// }
+///
+/// # futures::executor::block_on(async {
+/// let text = "text".to_string();
+/// let group = ErrGroup::<usize, ()>::new();
+/// spawn_all(&group.spawner(), [async { Ok(text.len()) }]);
+/// assert_eq!(group.collect().await, Ok(vec![4]));
+///
+/// let text = Rc::new(text);
+/// let group = LocalErrGroup::<usize, ()>::new();
+/// spawn_all(&group.spawner(), [async { Ok(text.len()) }]);
+/// assert_eq!(group.collect().await, Ok(vec![4]));
+/// # });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Fut}` cannot be a task of this group",
     label = "an `ErrGroup` takes only futures that are `Send`",
     note = "use a `LocalErrGroup` (or `local_scope`, `local_scope_in`), whose tasks need not be `Send`",
     note = "or make it `Send`: its value, what it captures, and what it holds across an `.await` must not be an `Rc`, a borrow of a `RefCell` or the like; to see which of it is not `Send`, pass the future to a function that takes an `impl Send`"
 )]
-pub trait Accepts<'env, Fut, U = ()>:
-    Flavor
-    + Erases<'env, Task<Fut, Plain>>
+pub trait Accepts<'env, Fut, U = ()>: Flavor + Wraps<'env, Fut, U> {}
+
+/// Whoever takes a future takes it in every wrapping.
+pub trait Wraps<'env, Fut, U>:
+    Erases<'env, Task<Fut, Plain>>
     + Erases<'env, Task<Fut, Noted>>
     + Erases<'env, Task<Fut, Abortable>>
     + Erases<'env, Task<Fut, Handled<U>>>
     + Erases<'env, Task<Fut, Starting<U>>>
     + Erases<'env, Task<Fut, Body<U>>>
     + Erases<'env, Lazy<U, Fut>>
+{
+}
+
+impl<'env, Fut, U, K> Wraps<'env, Fut, U> for K where
+    K: Erases<'env, Task<Fut, Plain>>
+        + Erases<'env, Task<Fut, Noted>>
+        + Erases<'env, Task<Fut, Abortable>>
+        + Erases<'env, Task<Fut, Handled<U>>>
+        + Erases<'env, Task<Fut, Starting<U>>>
+        + Erases<'env, Task<Fut, Body<U>>>
+        + Erases<'env, Lazy<U, Fut>>
 {
 }
 
@@ -47,15 +113,33 @@ pub trait Erases<'env, W>: Flavor {
         W: Future;
 }
 
-/// Tasks are `Send`, and so is the group.
+/// Tasks are `Send`, and so is the group: an [`ErrGroup`](crate::ErrGroup).
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{ErrGroup, Group, flavor::Sending};
+///
+/// let group: Group<'_, (), (), Sending> = ErrGroup::new();
+/// ```
 #[derive(Debug)]
 pub enum Sending {}
 
-/// Tasks need not be `Send`.
+/// Tasks need not be `Send`: those of a [`LocalErrGroup`](crate::LocalErrGroup).
+///
+/// # Examples
+///
+/// ```
+/// use errgroup::{Group, LocalErrGroup, flavor::Local};
+///
+/// let group: Group<'_, (), (), Local> = LocalErrGroup::new();
+/// ```
 #[derive(Debug)]
 pub enum Local {}
 
-impl Flavor for Sending {
+impl Flavor for Sending {}
+
+impl Boxes for Sending {
     type Task<'env, O> = Pin<Box<dyn Future<Output = O> + Send + 'env>>;
 }
 
@@ -77,10 +161,13 @@ impl<'env, W: Send + 'env> Erases<'env, W> for Sending {
     }
 }
 
-impl Flavor for Local {
+impl Flavor for Local {}
+
+impl Boxes for Local {
     type Task<'env, O> = Pin<Box<dyn Future<Output = O> + 'env>>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<'env, Fut: 'env, U: 'env> Accepts<'env, Fut, U> for Local {}
 
 impl<'env, W: 'env> Erases<'env, W> for Local {

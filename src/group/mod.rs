@@ -4,7 +4,7 @@ mod aim;
 mod driver;
 mod ending;
 mod feed;
-mod flavor;
+pub(crate) mod flavor;
 mod graceful;
 pub(crate) mod handle;
 mod mail;
@@ -37,7 +37,7 @@ use crate::engine::beside::{Alone, Companion, Driven};
 use crate::error::{Cancelled, Errors, StartError, TrySpawnError};
 use crate::group::aim::{Aim, End};
 use crate::group::driver::Driver;
-use crate::group::flavor::{Accepts, Erases, Flavor, Local, Sending, make};
+use crate::group::flavor::{Accepts, Boxes, Erases, Flavor, Local, Sending, make};
 use crate::group::graceful::{Grace, Lazy};
 use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Refused, closed, closed_or_full};
@@ -108,9 +108,9 @@ pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 /// A group of fallible futures that succeed together or fail together, driven inside one future.
 ///
 /// The two flavours have aliases, which is what code names: [`ErrGroup`] for tasks that are
-/// `Send`, and [`LocalErrGroup`] for tasks that need not be. They differ in `K`, and a bound
-/// `K: Accepts<'env, Fut>` of a method says no more than that: `Fut` may borrow what outlives the
-/// group, and in an `ErrGroup` it is `Send`.
+/// `Send`, and [`LocalErrGroup`] for tasks that need not be. They differ in `K`, the
+/// [flavour](crate::flavor), and a bound `K: Accepts<'env, Fut>` of a method says no more than that:
+/// `Fut` may borrow what outlives the group, and in an `ErrGroup` it is `Send`.
 ///
 /// Nothing runs until the group is polled, and nothing runs after it is dropped. Tasks may borrow
 /// whatever outlives the group, so declare the group after what its tasks borrow. They are
@@ -185,7 +185,7 @@ pub struct Group<'env, T, E, K: Flavor = Sending> {
 }
 
 type GroupDriver<'env, T, E, K> =
-    Driver<T, E, <K as Flavor>::Task<'env, Option<Result<T, E>>>, <K as Flavor>::Task<'env, ()>>;
+    Driver<T, E, <K as Boxes>::Task<'env, Option<Result<T, E>>>, <K as Boxes>::Task<'env, ()>>;
 
 /// Making groups.
 impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
@@ -898,6 +898,69 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     {
         let spawner = self.spawner();
         self.drive(spawner.start(body)).await
+    }
+
+    /// Runs a body that may spawn tasks into this group, and ends when the body and all tasks have
+    /// ended: a [scope](crate::scope()) with the limit, the grace, `catch_panics` and `keep_going`
+    /// of the group.
+    ///
+    /// Equivalent to: `async fn scope(self, body) -> Result<R, E>`
+    ///
+    /// The body is one of the tasks: it is polled when it was woken, and may await whatever it
+    /// likes. It has no index, does not count towards the limit, and [`abort_all`](Spawner::abort_all)
+    /// spares it. What was spawned into the group before belongs to the scope, too. The future of the
+    /// body, with its value, is `Send + 'env` for an [`ErrGroup`], and `'env` for a [`LocalErrGroup`].
+    ///
+    /// # Errors
+    ///
+    /// The first error in time, of the body or of a task. If the group has failed already, that
+    /// failure, and the body is not run. If the failure was handed over before, by `(&mut group).await`
+    /// or [`next`](Group::next), the body runs: a fail-fast group is as good as new, while a graceful
+    /// one refuses what it spawns. So does a group that is closed.
+    ///
+    /// # Panics
+    ///
+    /// A panic of the body or of a task goes on out of the poll, unless the group
+    /// [catches panics](Group::catch_panics). That covers the future that `body` returns; a panic in
+    /// calling `body`, before there is a future, goes on in any case. Polling it after that, or after it has completed,
+    /// panics, too.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future drops the body and all tasks.
+    ///
+    /// # Examples
+    ///
+    /// At most 8 at once:
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let sum = ErrGroup::<(), ()>::new().limit(8).scope(async |s| {
+    ///     let mut handles = Vec::new();
+    ///     for number in 0..100 {
+    ///         handles.push(s.spawn_with_handle(async move { Ok(number) }));
+    ///     }
+    ///     let mut sum = 0;
+    ///     for handle in handles {
+    ///         sum += handle.await.map_err(|_| ())?;
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// assert_eq!(sum.await, Ok(4950));
+    /// # });
+    /// ```
+    pub fn scope<R, B, Fut>(
+        self,
+        body: B,
+    ) -> impl Future<Output = Result<R, E>> + use<'env, R, E, K, B, Fut>
+    where
+        B: FnOnce(Spawner<'env, (), E, K>) -> Fut,
+        Fut: Future<Output = Result<R, E>>,
+        K: Accepts<'env, Fut, R>,
+    {
+        scope::run(self, body)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::context::CancelContext;
 use crate::engine::beside::Alone;
 use crate::error::Cancelled;
 use crate::group::aim::Aim;
-use crate::group::flavor::{Accepts, Flavor, make};
+use crate::group::flavor::{Accepts, make};
 use crate::group::shared::BODY;
 use crate::group::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
 use crate::group::special::Body;
@@ -235,72 +235,13 @@ where
     group.scope(|spawner| body(spawner, context))
 }
 
-impl<'env, E, K: Flavor> Group<'env, (), E, K> {
-    /// Runs a body that may spawn tasks into this group, and ends when the body and all tasks have
-    /// ended: a [scope](crate::scope()) with the limit, the grace, `catch_panics` and `keep_going`
-    /// of the group.
-    ///
-    /// Equivalent to: `async fn scope(self, body) -> Result<R, E>`
-    ///
-    /// The body is one of the tasks: it is polled when it was woken, and may await whatever it
-    /// likes. It has no index, does not count towards the limit, and [`abort_all`](Spawner::abort_all)
-    /// spares it. What was spawned into the group before belongs to the scope, too. The future of the
-    /// body, with its value, is `Send + 'env` for an [`ErrGroup`], and `'env` for a [`LocalErrGroup`].
-    ///
-    /// # Errors
-    ///
-    /// The first error in time, of the body or of a task. If the group has failed already, that
-    /// failure, and the body is not run. If the failure was handed over before, by `(&mut group).await`
-    /// or [`next`](Group::next), the body runs: a fail-fast group is as good as new, while a graceful
-    /// one refuses what it spawns. So does a group that is closed.
-    ///
-    /// # Panics
-    ///
-    /// A panic of the body or of a task goes on out of the poll, unless the group
-    /// [catches panics](Group::catch_panics). That covers the future that `body` returns; a panic in
-    /// calling `body`, before there is a future, goes on in any case. Polling it after that, or after it has completed,
-    /// panics, too.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future drops the body and all tasks.
-    ///
-    /// # Examples
-    ///
-    /// At most 8 at once:
-    ///
-    /// ```
-    /// use errgroup::ErrGroup;
-    ///
-    /// # futures::executor::block_on(async {
-    /// let sum = ErrGroup::<(), ()>::new().limit(8).scope(async |s| {
-    ///     let mut handles = Vec::new();
-    ///     for number in 0..100 {
-    ///         handles.push(s.spawn_with_handle(async move { Ok(number) }));
-    ///     }
-    ///     let mut sum = 0;
-    ///     for handle in handles {
-    ///         sum += handle.await.map_err(|_| ())?;
-    ///     }
-    ///     Ok(sum)
-    /// });
-    /// assert_eq!(sum.await, Ok(4950));
-    /// # });
-    /// ```
-    pub fn scope<R, B, Fut>(
-        self,
-        body: B,
-    ) -> impl Future<Output = Result<R, E>> + use<'env, R, E, K, B, Fut>
-    where
-        B: FnOnce(Spawner<'env, (), E, K>) -> Fut,
-        Fut: Future<Output = Result<R, E>>,
-        K: Accepts<'env, Fut, R>,
-    {
-        run(self, body)
-    }
-}
-
-async fn run<'env, R, E, K, B, Fut>(mut group: Group<'env, (), E, K>, body: B) -> Result<R, E>
+/// What [`Group::scope`] gives.
+///
+/// That is beside the other methods: of one that is elsewhere, rustc tells the private path.
+pub(super) async fn run<'env, R, E, K, B, Fut>(
+    mut group: Group<'env, (), E, K>,
+    body: B,
+) -> Result<R, E>
 where
     K: Accepts<'env, Fut, R>,
     B: FnOnce(Spawner<'env, (), E, K>) -> Fut,

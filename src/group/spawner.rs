@@ -5,7 +5,7 @@ use core::fmt;
 use core::future::{Future, poll_fn};
 
 use crate::error::{StartError, TrySpawnError};
-use crate::group::flavor::{Accepts, Flavor, Local, Sending, make};
+use crate::group::flavor::{Accepts, Boxes, Flavor, Local, Sending, make};
 use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Mail, closed, closed_or_full};
 use crate::group::queue::Lane;
@@ -100,7 +100,7 @@ pub struct Spawner<'env, T, E, K: Flavor> {
     mail: Arc<GroupMail<'env, T, E, K>>,
 }
 
-pub(crate) type GroupMail<'env, T, E, K> = Mail<<K as Flavor>::Task<'env, Option<Result<T, E>>>>;
+pub(crate) type GroupMail<'env, T, E, K> = Mail<<K as Boxes>::Task<'env, Option<Result<T, E>>>>;
 
 impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     pub(crate) fn new(mail: Arc<GroupMail<'env, T, E, K>>) -> Self {

@@ -65,3 +65,86 @@ fn an_rc_in_an_err_group_is_told_of_local_err_group() {
     let text = complaint("rc", &program, &twin);
     assert!(text.contains("use a `LocalErrGroup`"), "{text}");
 }
+
+/// Names that nobody can import: modules that are private.
+fn private_names(text: &str) -> Vec<&str> {
+    let rooms = [
+        "context::",
+        "engine::",
+        "error::",
+        "group::",
+        "map::",
+        "semaphore::",
+        "util::",
+    ];
+    let is_private = |name: &&str| rooms.iter().any(|room| name.starts_with(room));
+    text.split("errgroup::")
+        .skip(1)
+        .filter(is_private)
+        .collect()
+}
+
+// §3
+#[test]
+fn an_rc_in_an_err_group_is_told_of_in_names_that_can_be_imported() {
+    let ways = [
+        ("spawn", "group.spawn(async { drop(rc); Ok(()) })"),
+        (
+            "spawner",
+            "group.spawner().spawn(async { drop(rc); Ok(()) })",
+        ),
+        (
+            "try-spawn",
+            "_ = group.try_spawn(async { drop(rc); Ok(()) })",
+        ),
+        (
+            "background",
+            "group.spawn_background(async { drop(rc); Ok(()) })",
+        ),
+        ("value", "_ = group.spawn_with_handle(async { Ok(rc) })"),
+        (
+            "start",
+            "_ = group.start(async |_: Started<()>| { drop(rc); Ok(()) })",
+        ),
+        ("extend", "group.extend([async { drop(rc); Ok(()) }])"),
+        (
+            "collect",
+            "group = [async { drop(rc); Ok(()) }].into_iter().collect()",
+        ),
+        ("scope", "_ = group.scope(async |_| { drop(rc); Ok(()) })"),
+        (
+            "grace",
+            "group = Group::with_grace(&CancelContext::new(), || async { drop(rc); }).1",
+        ),
+    ];
+    for (name, way) in ways {
+        let program = |group| {
+            format!(
+                "#![allow(unused)]
+                use errgroup::*;
+                use std::rc::Rc;
+                fn give(rc: Rc<u8>, mut group: {group}<'static, (), Cancelled>) {{ {way}; }}
+                fn main() {{}}"
+            )
+            .replace("async {", "async move {")
+        };
+        let name = format!("names-{name}");
+        let text = complaint(&name, &program("ErrGroup"), &program("LocalErrGroup"));
+        assert!(text.contains("use a `LocalErrGroup`"), "{text}");
+        assert!(private_names(&text).is_empty(), "{text}");
+    }
+}
+
+// §3
+#[test]
+fn a_function_that_is_for_both_flavours_gets_a_bound_that_compiles() {
+    let program = |bound| {
+        format!(
+            "pub fn len<K{bound}>(group: &errgroup::Group<'_, (), (), K>) -> usize {{ group.len() }} fn main() {{}}"
+        )
+    };
+    let bound = ": errgroup::flavor::Flavor";
+    let text = complaint("flavor", &program(""), &program(bound));
+    assert!(text.contains(bound), "{text}");
+    assert!(private_names(&text).is_empty(), "{text}");
+}
