@@ -581,6 +581,10 @@ impl<Fut> Error for TrySpawnError<Fut> {}
 ///
 /// If it ended with an error, that goes to its group.
 ///
+/// `?` makes no `std::io::Error` of it, unlike of [`Cancelled`], `Panicked` and [`TooLarge`]. Where
+/// the errors of the group are those: `s.start(body).await.map_err(io::Error::other)?`. An error of
+/// the task still comes first, and is the one that the group gives.
+///
 /// # Examples
 ///
 /// ```

@@ -50,6 +50,9 @@
 //! }
 //! ```
 //!
+//! The macro looks at its branches in an order that changes. So an outcome that a client has because
+//! of the stop may still come in the loop, and not at the end.
+//!
 //! With `futures::select!` there is no pattern that may fail: `group.next().fuse()` would be ready
 //! with `None` while the group is empty, and the loop would spin. A [`KeepOpen`](crate::KeepOpen)
 //! lets `next` wait, and that is all it needs:
@@ -368,7 +371,7 @@
 //! use std::{io, thread};
 //!
 //! # futures::executor::block_on(async {
-//! let mut group = ErrGroup::<u32, io::Error>::new();
+//! let group = ErrGroup::<u32, io::Error>::new();
 //! let (open, spawner) = (group.keep_open(), group.spawner());
 //! let producer = thread::spawn(move || {
 //!     for n in 0..3 {
@@ -382,7 +385,10 @@
 //! # }).unwrap();
 //! ```
 //!
-//! If the thread panics, it drops `open`, too, and the group ends.
+//! If the thread panics, it drops `open`, too, and the group ends. If the group fails, the thread
+//! learns of it from [`is_closed`](crate::Spawner::is_closed). To hold the thread back at a limit,
+//! let it block on [`ready`](crate::Spawner::ready) before each task; a thread of
+//! `std::thread::scope` may borrow, and so may the tasks that it spawns.
 //!
 //! # A scope with a limit
 //!

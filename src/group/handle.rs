@@ -456,7 +456,7 @@ impl<U> fmt::Debug for Started<U> {
 /// use errgroup::ErrGroup;
 ///
 /// # futures::executor::block_on(async {
-/// let mut group = ErrGroup::<u32, ()>::new();
+/// let group = ErrGroup::<u32, ()>::new();
 /// let spawner = group.spawner();
 /// let open = group.keep_open();
 /// std::thread::spawn(move || {

@@ -200,7 +200,6 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     ///
     /// ```
     /// use errgroup::ErrGroup;
-    /// use futures::future::join;
     ///
     /// # futures::executor::block_on(async {
     /// let mut group = ErrGroup::<(), ()>::new().limit(2);
@@ -561,7 +560,8 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
     /// # Errors
     ///
     /// If the task ends or drops its [`Started`] before it is up, or if it is refused because the
-    /// group has failed or is over. An error of the task goes to the group.
+    /// group has failed or is over. An error of the task goes to the group. A [`StartError`] is no
+    /// `std::io::Error` by `?`: the example says `map_err`.
     ///
     /// # Cancel safety
     ///
