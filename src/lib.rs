@@ -348,43 +348,6 @@
 //! # });
 //! ```
 //!
-//! **A future that is `Send` drives no stream of borrowing futures**, such as a [`buffered`] whose
-//! closure calls an `async fn` with a reference. It compiles where nothing has to be `Send`; but of
-//! what is given to `tokio::spawn` rustc says "one type is more general than the other", as it does
-//! for any `async fn` that awaits a future of a type parameter and gives its output:
-//!
-//! ```compile_fail,E0308
-//! # use errgroup::{ErrGroup, buffered}; use futures::{StreamExt, stream};
-//! # async fn page(site: &str, n: u32) -> Result<String, ()> { Ok(format!("{site} {n}")) }
-//! # fn spawn<T>(_: impl Future<Output = T> + Send + 'static) {}
-//! spawn(async {
-//!     let site = String::from("localhost");
-//!     let mut pages = buffered(stream::iter(0..3), 2, |n| page(&site, n));
-//!     let mut group = ErrGroup::<(), ()>::new();
-//!     while let Some(Some(page)) = group.drive(pages.next()).await {
-//!         group.spawn(async move { println!("{}", page?); Ok(()) });
-//!     }
-//!     group.await
-//! });
-//! ```
-//!
-//! `boxed()`, once for the stream, says that it is `Send`:
-//!
-//! ```
-//! # use errgroup::{ErrGroup, buffered}; use futures::{StreamExt, stream};
-//! # async fn page(site: &str, n: u32) -> Result<String, ()> { Ok(format!("{site} {n}")) }
-//! # fn spawn<T>(_: impl Future<Output = T> + Send + 'static) {}
-//! spawn(async {
-//!     let site = String::from("localhost");
-//!     let mut pages = buffered(stream::iter(0..3), 2, |n| page(&site, n)).boxed();
-//!     let mut group = ErrGroup::<(), ()>::new();
-//!     while let Some(Some(page)) = group.drive(pages.next()).await {
-//!         group.spawn(async move { println!("{}", page?); Ok(()) });
-//!     }
-//!     group.await
-//! });
-//! ```
-//!
 //! **A scope in a scope needs `async move`** as soon as its body names anything of the outer body:
 //! a variable, or its spawner. The inner body is a task of the outer scope, so it may borrow only
 //! what the outer scope may borrow:

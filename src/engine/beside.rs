@@ -56,18 +56,18 @@ impl Companion for Alone {
     }
 }
 
-/// A future, whose output is kept here.
+/// A future in one poll, which ends when it is ready. Its output is kept here.
 pub(crate) struct Driven<'a, Fut: Future, S> {
     future: Pin<&'a mut Fut>,
-    beside: Beside<S>,
+    beside: &'a Beside<S>,
     pub(crate) output: Option<Fut::Output>,
 }
 
-impl<'a, Fut: Future, S: Send + Sync + 'static> Driven<'a, Fut, S> {
-    pub(crate) fn new(future: Pin<&'a mut Fut>, parker: Arc<Parker<S>>) -> Self {
+impl<'a, Fut: Future, S> Driven<'a, Fut, S> {
+    pub(crate) fn new(future: Pin<&'a mut Fut>, beside: &'a Beside<S>) -> Self {
         Driven {
             future,
-            beside: Beside::new(parker),
+            beside,
             output: None,
         }
     }

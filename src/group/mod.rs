@@ -26,14 +26,15 @@ use alloc::vec::Vec;
 use core::error::Error;
 use core::fmt;
 use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use futures::future::FusedFuture;
 use futures::stream::{FusedStream, Stream};
+use pin_project_lite::pin_project;
 
 use crate::context::CancelContext;
-use crate::engine::beside::{Alone, Companion, Driven};
+use crate::engine::beside::{Alone, Beside, Companion, Driven};
 use crate::error::{Cancelled, Errors, StartError, TrySpawnError};
 use crate::group::aim::{Aim, End};
 use crate::group::driver::Driver;
@@ -43,7 +44,7 @@ use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Refused, closed, closed_or_full};
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::Lane;
-use crate::group::shared::{Gate, Hub};
+use crate::group::shared::{Gate, Hub, Shared};
 use crate::group::spawner::Spawner;
 use crate::group::task::{Extra, Noted, Plain, Task, What};
 use crate::util::sync::{Lock, std_only};
@@ -1004,6 +1005,8 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Drives the group together with any other future, and gives that one's output; `None` if
     /// the group fails.
     ///
+    /// Equivalent to: `async fn drive<Fut: Future>(&mut self, fut: Fut) -> Option<Fut::Output>`
+    ///
     /// While you await something else, nobody polls the group. So whatever the code around a
     /// group has to wait for (a connection, a permit, a message) goes through `drive`. Outcomes
     /// are kept for the call that finishes the group. An empty group just waits for `fut`.
@@ -1040,11 +1043,12 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// # Cancel safety
     ///
     /// As safe as `fut`: the group loses nothing when the future is dropped.
-    pub async fn drive<Fut: Future>(&mut self, fut: Fut) -> Option<Fut::Output> {
-        let future = pin!(fut);
-        let mut driven = Driven::new(future, self.driver().share().clone());
-        poll_fn(|cx| self.poll(cx, Aim::Drive, &mut driven)).await;
-        driven.output
+    pub fn drive<Fut: Future>(&mut self, fut: Fut) -> impl Future<Output = Option<Fut::Output>> {
+        Drive {
+            beside: Beside::new(self.driver().share().clone()),
+            group: self,
+            fut: Some(fut),
+        }
     }
 
     /// The next outcome, in the order in which tasks end; `None` when nothing is running or
@@ -1411,6 +1415,33 @@ impl fmt::Debug for Listed<'_> {
 impl<T, E, K: Flavor> Drop for Group<'_, T, E, K> {
     fn drop(&mut self) {
         self.driver().close();
+    }
+}
+
+pin_project! {
+    /// The future of [`Group::drive`].
+    ///
+    /// It is no `async fn`, in whose state rustc sees `Fut::Output`: of a stream whose futures
+    /// borrow it could not tell then that the whole is `Send`.
+    struct Drive<'a, 'env, T, E, K: Flavor, Fut> {
+        group: &'a mut Group<'env, T, E, K>,
+        beside: Beside<Shared>,
+        #[pin]
+        fut: Option<Fut>,
+    }
+}
+
+impl<T, E, K: Flavor, Fut: Future> Future for Drive<'_, '_, T, E, K, Fut> {
+    type Output = Option<Fut::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let fut = this.fut.as_mut().as_pin_mut();
+        let mut driven = Driven::new(fut.expect("polled after it has completed"), this.beside);
+        ready!(this.group.poll(cx, Aim::Drive, &mut driven));
+        let output = driven.output;
+        this.fut.set(None);
+        Poll::Ready(output)
     }
 }
 

@@ -8,8 +8,9 @@ use std::rc::Rc;
 use crate::common::run;
 use errgroup::{
     CancelContext, CancelKind, Cancelled, Cancelling, DropGuard, ErrGroup, ErrSpawner, Errors,
-    LocalErrGroup, LocalErrSpawner, Results, Run, TooLarge, TrySpawnError,
+    LocalErrGroup, LocalErrSpawner, Results, Run, TooLarge, TrySpawnError, buffered,
 };
+use futures::stream::{self, StreamExt};
 
 /// `Send`, and not `Sync`.
 type NotSync = Cell<u8>;
@@ -270,4 +271,25 @@ fn a_group_may_be_a_task_of_an_executor() {
         group.collect().await
     });
     assert_eq!(run(future).unwrap(), [1, 2]);
+}
+
+// R12
+#[test]
+fn a_future_that_drives_a_stream_of_borrowing_futures_is_send() {
+    async fn page(site: &str, number: u32) -> String {
+        format!("{site} {number}")
+    }
+    let crawl = async {
+        let site = String::from("site");
+        let mut pages = buffered(stream::iter(0..3), 2, |number| page(&site, number));
+        let mut group = ErrGroup::<(), ()>::new();
+        let mut count = 0;
+        while let Some(Some(page)) = group.drive(pages.next()).await {
+            assert_eq!(page, format!("site {count}"));
+            count += 1;
+        }
+        count
+    };
+    is_send(&crawl);
+    assert_eq!(run(crawl), 3);
 }
