@@ -3,10 +3,9 @@
 use alloc::task::Wake;
 use core::task::Waker;
 
-use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::util::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
-use crate::util::sync::{Arc, SLOTS};
-use crate::util::waker::WakerCell;
+use crate::util::sync::{Arc, SLOTS, TryLock};
 
 /// The owner is running, or will come back without being woken.
 const AWAKE: usize = 0;
@@ -29,11 +28,13 @@ const PARKED: usize = 2;
 ///    there, and then [`park`](Parker::park) fails: no wake falls between the last look and the
 ///    return of `Pending`.
 /// 4. The owner touches `waker` only while it is not parked, and others only when they have found
-///    it parked. So an interrupt that wakes never waits for the owner that it interrupted.
+///    it parked. Only if the owner is polled before they come to it do they meet there; then nobody
+///    waits for anybody. Whoever wakes goes away: the owner has looked since. The owner does not
+///    park: it looks again.
 /// 5. `len` and `generation` are written by the owner alone.
 pub(crate) struct Parker<S> {
     state: AtomicUsize,
-    waker: WakerCell,
+    waker: TryLock<Option<Waker>>,
     /// That of the first chunk.
     word: Word,
     /// Something was woken in a further chunk.
@@ -48,7 +49,7 @@ impl<S: Default> Default for Parker<S> {
     fn default() -> Self {
         Parker {
             state: AtomicUsize::new(AWAKE),
-            waker: WakerCell::default(),
+            waker: TryLock::default(),
             word: Word::of_first(),
             far: AtomicBool::new(false),
             len: AtomicUsize::new(0),
@@ -61,10 +62,13 @@ impl<S: Default> Default for Parker<S> {
 impl<S> Parker<S> {
     /// Tells the owner that something happened; may be called from anywhere.
     pub(crate) fn wake(&self) {
-        // Release: see invariant 2 (models: a_raised_limit_starts_what_is_queued). What is in `waker`
-        // comes with its lock.
-        if self.state.swap(NOTIFIED, Release) == PARKED {
-            self.waker.wake();
+        // Release: see invariant 2 (models: a_raised_limit_starts_what_is_queued). Acquire: pairs with
+        // the release of `park`, so that the lock is not seen as it was when the waker was put there
+        // (no model: loom shows everybody the last state of a lock).
+        if self.state.swap(NOTIFIED, AcqRel) == PARKED {
+            if let Some(waker) = self.take_waker() {
+                waker.wake();
+            }
         }
     }
 
@@ -106,15 +110,21 @@ impl<S> Parker<S> {
         if self.word.tidy() {
             return false;
         }
-        self.waker.register(waker);
-        self.state
-            .compare_exchange(AWAKE, PARKED, Relaxed, Relaxed)
-            .is_ok()
+        // Cloned before, and dropped after: both are code of the user.
+        let waker = waker.clone();
+        let old = self.waker.try_with(|place| place.replace(waker));
+        let is_here = old.is_some();
+        drop(old);
+        is_here
+            && self
+                .state
+                .compare_exchange(AWAKE, PARKED, Release, Relaxed)
+                .is_ok()
     }
 
     /// The parent's waker, if it is still here.
     pub(crate) fn take_waker(&self) -> Option<Waker> {
-        self.waker.take()
+        self.waker.try_with(Option::take).flatten()
     }
 
     /// There are no tasks any more.

@@ -11,7 +11,7 @@ use crate::engine::parker::{Notifier, Parker, Word};
 use crate::util::bits::Bits;
 use crate::util::sync::atomic::AtomicBool;
 use crate::util::sync::atomic::Ordering::Relaxed;
-use crate::util::sync::{Arc, FuturesUnordered, Lock, SetOnce};
+use crate::util::sync::{Arc, FuturesUnordered, SetOnce, TryLock};
 
 /// No chunk has this number.
 const NONE: usize = usize::MAX;
@@ -25,9 +25,16 @@ pub(super) struct Tokens {
     waker: Waker,
 }
 
-/// The chunks whose tokens were polled. Only the owner polls them: nobody ever waits for the lock.
+/// The chunks whose tokens were polled.
 #[derive(Default)]
-struct Arrivals(Lock<Bits>);
+struct Arrivals(TryLock<Bits>);
+
+impl Arrivals {
+    /// Only the owner polls tokens, and then looks here: nobody ever finds the lock taken.
+    fn with<R>(&self, f: impl FnOnce(&mut Bits) -> R) -> R {
+        self.0.try_with(f).expect("the owner alone comes here")
+    }
+}
 
 /// What a chunk, its wakers and its token share.
 pub(super) struct Line {
@@ -82,7 +89,7 @@ impl Future for Token {
         } else if self.line.dismissed.load(Relaxed) {
             return Poll::Ready(self.id);
         } else {
-            self.arrivals.0.with(|chunks| chunks.insert(self.id));
+            self.arrivals.with(|chunks| chunks.insert(self.id));
         }
         Poll::Pending
     }
@@ -124,7 +131,7 @@ impl Tokens {
     /// is gone may be among them. Whether there are any.
     pub(super) fn poll(&mut self, listed: &mut Bits) -> bool {
         self.poll_set();
-        self.arrivals.0.with(|chunks| listed.append(chunks))
+        self.arrivals.with(|chunks| listed.append(chunks))
     }
 
     fn poll_set(&mut self) {

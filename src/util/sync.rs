@@ -7,7 +7,7 @@
 
 pub(crate) use alloc::sync::{Arc, Weak};
 
-pub(crate) use imp::{Lock, Payload, SetOnce, catch, panicking, resume};
+pub(crate) use imp::{Lock, Payload, SetOnce, TryLock, catch, panicking, resume};
 
 #[cfg(not(errgroup_loom))]
 pub(crate) use core::sync::atomic;
@@ -276,6 +276,26 @@ mod imp {
         }
     }
 
+    #[cfg(errgroup_loom)]
+    pub(crate) use self::Lock as TryLock;
+
+    /// A lock for which nobody waits, so that who lets it go need not look for anybody.
+    #[cfg(not(errgroup_loom))]
+    #[derive(Default)]
+    pub(crate) struct TryLock<T>(spin::Mutex<T>);
+
+    #[cfg(not(errgroup_loom))]
+    impl<T> TryLock<T> {
+        /// `None` if the lock is taken.
+        pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+            self.0.try_lock().map(|mut value| f(&mut value))
+        }
+    }
+
+    /// As for a `Lock`.
+    #[cfg(not(errgroup_loom))]
+    impl<T> core::panic::RefUnwindSafe for TryLock<T> {}
+
     /// A value that is set once, and then read without a lock. Of several who set it the first wins.
     pub(crate) struct SetOnce<T> {
         value: OnceLock<T>,
@@ -352,6 +372,7 @@ mod imp {
     use alloc::boxed::Box;
     use core::convert::Infallible;
 
+    pub(crate) use self::Lock as TryLock;
     #[cfg(feature = "critical-section")]
     pub(crate) use self::section::Lock;
     #[cfg(not(feature = "critical-section"))]
