@@ -304,6 +304,18 @@ impl CancelContext {
     /// costs O(waiters + children that were waited for), and O(depth) to look for a cancelled
     /// parent.
     ///
+    /// # Wakers
+    ///
+    /// Everything below is cancelled before the first waker is woken and the first deadline or
+    /// trigger dropped. So a waker or destructor that asks or cancels a context below finds nothing
+    /// left to do there, however long the chain of them is.
+    ///
+    /// One that cancels a context elsewhere, in this tree or another, does so as any caller: those
+    /// who wait for that context are woken before it goes on. Such cancels are nested in each other,
+    /// and a chain of many thousands overflows the stack: each takes about half a kilobyte of it,
+    /// or two without optimization, beside what the waker itself takes. Let a waker that starts
+    /// such a chain leave the cancel to a task.
+    ///
     /// # Panics
     ///
     /// If a waker or the destructor of a deadline panics, the panic goes on when all others have

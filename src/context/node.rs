@@ -29,9 +29,9 @@ use crate::util::waiters::{Waiter, Waiters};
 ///
 /// 1. A node is set once and for ever, under the lock of its `state`. The same critical section
 ///    takes out the waiters, the linked children and the source; a set node takes no new ones.
-/// 2. Whoever sets a node then, unlocked, wakes the waiters, drops the source, and sets each
-///    of the children, for which the same holds (`spread`). A child that is set already is
-///    skipped, because whoever set it does the same.
+/// 2. Whoever sets a node then, unlocked, sets each of the children, for which the same holds, and
+///    when all below are set wakes the waiters and drops the sources (`spread`). A child that is
+///    set already is skipped, because whoever set it does the same.
 /// 3. Except while `spread` is on its way to it, a node is set by its own cancel, or to the
 ///    reason of its parent: `settle` and `spread` carry a reason from a set node to its child,
 ///    and if the child turns out to be set, its own reason from there on. So no two nodes
@@ -113,7 +113,18 @@ impl RefUnwindSafe for Node {}
 struct Released {
     waiters: Waiters,
     children: Option<Box<List<Weak<Node>>>>,
-    source: Slot,
+    source: Option<Box<Source>>,
+}
+
+/// What the nodes below one hand out when they are set.
+#[derive(Default)]
+struct ReleasedBelow {
+    wakers: Vec<Waker>,
+    sources: Vec<Box<Source>>,
+}
+
+fn wakers_of(waiters: Waiters) -> impl Iterator<Item = Waker> {
+    waiters.into_iter().filter_map(|waiter| waiter.waker)
 }
 
 impl Node {
@@ -229,42 +240,56 @@ impl Node {
         sequence(|steps| self.spread(&reason, steps))
     }
 
-    /// Sets this node and whatever is linked below it. Returns whether this node was set by it.
+    /// Sets this node and whatever is linked below it, and then wakes and drops what they had.
+    /// Returns whether this node was set by it.
+    ///
+    /// In this order a cancel does not recurse: code of the user that goes on to a node below
+    /// finds it set, and nothing there that is still to be woken or dropped.
     fn spread(&self, reason: &Cancelled, steps: &mut Sequence) -> bool {
-        let Some(mut released) = self.set(reason) else {
+        let Some(released) = self.set(reason) else {
             return false;
         };
+        let below = match released.children {
+            None => ReleasedBelow::default(),
+            Some(children) => Self::set_below(*children, reason, steps),
+        };
+        for waker in wakers_of(released.waiters) {
+            steps.run(|| waker.wake());
+        }
+        for waker in below.wakers {
+            steps.run(|| waker.wake());
+        }
+        steps.drop_each(released.source);
+        steps.drop_each(below.sources);
+        true
+    }
+
+    /// Sets these nodes and whatever is linked below them.
+    #[inline(never)] // Its part of the stack is free again when wakers run.
+    fn set_below(
+        children: List<Weak<Node>>,
+        reason: &Cancelled,
+        steps: &mut Sequence,
+    ) -> ReleasedBelow {
         // A timeout that has passed came before this cancel, though nobody has looked.
         let deadline = Cancelled::new(CancelKind::DeadlineExceeded, None);
-        let mut late = false;
-        let mut below = Vec::new();
-        loop {
-            for waker in released
-                .waiters
-                .into_iter()
-                .filter_map(|waiter| waiter.waker)
-            {
-                steps.run(|| waker.wake());
-            }
-            steps.run(|| drop(released.source));
-            let children = released.children.into_iter().flat_map(|children| *children);
-            below.extend(children.map(|child| (child, late)));
-            released = loop {
-                let Some((child, parent_late)) = below.pop() else {
-                    return true;
-                };
-                let Some(child) = child.upgrade() else {
-                    continue;
-                };
-                late = parent_late || child.is_due();
-                let set = child.set(if late { &deadline } else { reason });
-                // We may have become the last owner.
-                steps.run(|| drop(child));
-                if let Some(released) = set {
-                    break released;
-                }
+        let mut all = ReleasedBelow::default();
+        let mut below: Vec<_> = children.into_iter().map(|child| (child, false)).collect();
+        while let Some((child, parent_late)) = below.pop() {
+            let Some(child) = child.upgrade() else {
+                continue;
             };
+            let late = parent_late || child.is_due();
+            if let Some(released) = child.set(if late { &deadline } else { reason }) {
+                let children = released.children.into_iter().flat_map(|children| *children);
+                below.extend(children.map(|child| (child, late)));
+                all.wakers.extend(wakers_of(released.waiters));
+                all.sources.extend(released.source);
+            }
+            // We may have become the last owner.
+            steps.run(|| drop(child));
         }
+        all
     }
 
     /// Sets this node alone, if it is not set.
@@ -278,7 +303,11 @@ impl Node {
             Some(Released {
                 waiters: mem::take(&mut state.waiters),
                 children: mem::take(&mut state.children),
-                source: mem::replace(&mut state.source, Slot::Absent),
+                source: match mem::replace(&mut state.source, Slot::Absent) {
+                    Slot::Idle(source) => Some(source),
+                    // Whoever polls it will find the node set, and drops it.
+                    Slot::Polled { .. } | Slot::Absent => None,
+                },
             })
         })
     }
@@ -397,25 +426,22 @@ impl Node {
         }
     }
 
-    /// Wakes every waiter of this node and of those below it; they stay registered.
+    /// Wakes every waiter of this node and of those below it; they stay registered. Like `spread`,
+    /// it takes out all wakers before it wakes one.
     fn wake_below(&self, steps: &mut Sequence) {
-        let mut below = Vec::new();
-        let mut wakers = self.state.with(|state| state.take_wakers(&mut below));
-        loop {
-            for waker in wakers {
-                steps.run(|| waker.wake());
+        let (mut wakers, mut below) = (Vec::new(), Vec::new());
+        self.state
+            .with(|state| state.take_wakers(&mut wakers, &mut below));
+        while let Some(child) = below.pop() {
+            if let Some(child) = child.upgrade() {
+                child
+                    .state
+                    .with(|state| state.take_wakers(&mut wakers, &mut below));
+                steps.run(|| drop(child));
             }
-            let Some(child) = below.pop() else {
-                return;
-            };
-            wakers = match child.upgrade() {
-                Some(child) => {
-                    let wakers = child.state.with(|state| state.take_wakers(&mut below));
-                    steps.run(|| drop(child));
-                    wakers
-                }
-                None => Vec::new(),
-            };
+        }
+        for waker in wakers {
+            steps.run(|| waker.wake());
         }
     }
 
@@ -447,11 +473,12 @@ impl Node {
 }
 
 impl State {
-    fn take_wakers(&mut self, below: &mut Vec<Weak<Node>>) -> Vec<Waker> {
+    fn take_wakers(&mut self, wakers: &mut Vec<Waker>, below: &mut Vec<Weak<Node>>) {
+        self.waiters
+            .for_each(|waiter| wakers.extend(waiter.waker.take()));
         if let Some(children) = &mut self.children {
             children.for_each(|child| below.push(child.clone()));
         }
-        self.waiters.take_wakers()
     }
 }
 

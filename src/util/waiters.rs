@@ -6,7 +6,6 @@
 //! compares two pointers, is called inside.
 
 use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::task::Waker;
 
 use crate::util::list::List;
@@ -18,15 +17,6 @@ pub(crate) struct Waiter<D> {
     /// `None` if it was woken and has not been polled since.
     pub(crate) waker: Option<Waker>,
     pub(crate) data: D,
-}
-
-impl<D> Waiters<D> {
-    /// Takes every waker and leaves the entries.
-    pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        self.for_each(|waiter| wakers.extend(waiter.waker.take()));
-        wakers
-    }
 }
 
 /// What has to be done with a waker, and must not be done under a lock.

@@ -14,6 +14,7 @@ mod chunks;
 mod context;
 mod context_deadline;
 mod context_tree;
+mod context_wakers;
 mod deadline;
 mod drive;
 mod failing;
