@@ -4,11 +4,16 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use indicatif::ProgressBar;
+
 use crate::measure::{Figure, Measured};
 use crate::row::Mark;
 
+/// With all processors, which is what it does by itself, and with one.
+pub(crate) const RUNS: [(&str, Option<&str>); 2] = [("Go", None), ("Go, GOMAXPROCS=1", Some("1"))];
+
 /// Adds what Go needs to the rows that it knows. Gives its version, or why there is nothing.
-pub(crate) fn add(rows: &mut [Measured], quick: bool) -> Result<String, String> {
+pub(crate) fn add(rows: &mut [Measured], quick: bool, bar: &ProgressBar) -> Result<String, String> {
     let version = command(&["version"])
         .output()
         .map_err(|error| match error.kind() {
@@ -22,9 +27,13 @@ pub(crate) fn add(rows: &mut [Measured], quick: bool) -> Result<String, String> 
     let version = String::from_utf8_lossy(&version.stdout).trim().to_string();
     let program = std::env::temp_dir().join(format!("errgroup-bench-go-{}", std::process::id()));
     build(&program)?;
-    let result = [("Go", None), ("Go, GOMAXPROCS=1", Some("1"))]
-        .into_iter()
-        .try_for_each(|(name, processors)| run(&program, rows, name, processors, quick));
+    let result = RUNS.into_iter().try_for_each(|(name, processors)| {
+        bar.set_message(name);
+        bar.tick();
+        run(&program, rows, name, processors, quick)?;
+        bar.inc(1);
+        Ok(())
+    });
     // It is in a folder for such things, should that fail.
     let _ = std::fs::remove_file(&program);
     result.map(|()| version)

@@ -16,6 +16,10 @@ pub(crate) fn description(go: &str) -> String {
         ),
         ("load of the last minute at the end", load()),
         ("system", output("uname", &["-srm"])),
+        (
+            "errgroup",
+            output("git", &["describe", "--always", "--dirty"]),
+        ),
         ("compiler", output(rustc, &["--version"])),
         ("Go", Some(go.into())),
         ("date", output("date", &["-u", "+%Y-%m-%d"])),

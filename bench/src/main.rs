@@ -20,14 +20,16 @@ mod tasks;
 mod work;
 
 const WHOLE: Plan = Plan {
-    time: Duration::from_millis(1_000),
+    time: Duration::from_millis(800),
     at_least: 3,
+    too_long: Duration::from_secs(8),
     at_most: 201,
 };
 
 const QUICK: Plan = Plan {
     time: Duration::ZERO,
     at_least: 1,
+    too_long: Duration::ZERO,
     at_most: 1,
 };
 
@@ -54,37 +56,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let start = Instant::now();
-    let mut measured = measure_all(rows, if args.quick { QUICK } else { WHOLE });
+    let steps = rows.len() + if args.go { go::RUNS.len() } else { 0 };
+    let bar = progress_bar(steps);
+    let plan = if args.quick { QUICK } else { WHOLE };
+    let mut measured: Vec<Measured> = rows
+        .into_iter()
+        .map(|row| {
+            bar.set_message(row.name.clone());
+            bar.tick();
+            let measured = measure::run(row, plan);
+            bar.inc(1);
+            measured
+        })
+        .collect();
     let go = match args.go {
-        true => go::add(&mut measured, args.quick),
+        true => go::add(&mut measured, args.quick, &bar),
         false => Err("Go: left out.".into()),
     };
-    let went = match &go {
-        Ok(version) => version.clone(),
-        Err(why) => {
-            eprintln!("{why}");
-            why.clone()
-        }
-    };
+    bar.finish_and_clear();
+    let go = go.unwrap_or_else(|why| {
+        eprintln!("{why}");
+        why
+    });
 
     print!("{}", report::table(&measured));
     if let Some(out) = &args.out {
-        report::write(out, &measured, &went, start.elapsed())?;
+        report::write(out, &measured, &go, start.elapsed())?;
         eprintln!("\nWritten to {}.", out.display());
     }
     Ok(())
 }
 
-fn measure_all(rows: Vec<Row>, plan: Plan) -> Vec<Measured> {
+fn progress_bar(steps: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} {msg:48}");
-    let bar = ProgressBar::new(rows.len() as u64).with_style(style.expect("it is well-formed"));
-    let mut measured = Vec::new();
-    for row in rows {
-        bar.set_message(row.name.clone());
-        bar.tick();
-        measured.push(measure::run(row, plan));
-        bar.inc(1);
-    }
-    bar.finish_and_clear();
-    measured
+    ProgressBar::new(steps as u64).with_style(style.expect("it is well-formed"))
 }

@@ -10,6 +10,8 @@ pub(crate) struct Plan {
     /// For a row. A round that has begun is ended.
     pub(crate) time: Duration,
     pub(crate) at_least: usize,
+    /// When even that takes longer than this, no further round begins.
+    pub(crate) too_long: Duration,
     pub(crate) at_most: usize,
 }
 
@@ -67,13 +69,25 @@ impl Measured {
     pub(crate) fn ratio(&self) -> Option<f64> {
         Some(self.errgroup().cost / self.best()?.cost)
     }
+
+    /// Is errgroup dearer than the best peer, by what the table shows of a ratio?
+    pub(crate) fn is_lost(&self) -> bool {
+        self.ratio().is_some_and(|ratio| ratio >= 1.005)
+    }
 }
 
 pub(crate) fn run(row: Row, plan: Plan) -> Measured {
     let mut costs: Vec<Vec<f64>> = row.contenders.iter().map(|_| Vec::new()).collect();
     let start = Instant::now();
     let mut rounds = 0;
-    while rounds < plan.at_least || rounds < plan.at_most && start.elapsed() < plan.time {
+    let more = |rounds| {
+        let time = match rounds < plan.at_least {
+            true => plan.too_long,
+            false => plan.time,
+        };
+        rounds < plan.at_most && start.elapsed() < time
+    };
+    while rounds == 0 || more(rounds) {
         // Whoever comes after a certain other one has its caches, so the order changes.
         let mut order: Vec<usize> = (0..costs.len()).collect();
         order.rotate_left(rounds % costs.len());

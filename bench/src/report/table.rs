@@ -17,25 +17,43 @@ pub(crate) fn table(rows: &[Measured]) -> String {
         }
     }
     let ratios: Vec<f64> = rows.iter().filter_map(Measured::ratio).collect();
-    let lost = ratios.iter().filter(|&&ratio| ratio > 1.0).count();
     if let Some(mean) = geometric_mean(ratios.iter().copied()) {
         let count = ratios.len();
-        writeln!(
-            text,
-            "**Geometric mean of the ratios of {count} rows: {mean:.2}.** errgroup is dearer than \
-             the best peer in {lost} of them.\n"
-        )
-        .expect("a string takes everything");
+        text += &format!("**Geometric mean of the ratios of {count} rows: {mean:.2}.**\n\n");
     }
+    text += &lost(rows);
     let shown = |mark| {
         rows.iter()
             .any(|row| row.figures.iter().any(|it| it.mark == Some(mark)))
     };
     for mark in Mark::ALL.into_iter().filter(|&mark| shown(mark)) {
-        writeln!(text, "{} {}.  ", mark.sign(), mark.footnote())
-            .expect("a string takes everything");
+        text += &format!("{} {}.  \n", mark.sign(), mark.footnote());
     }
     text
+}
+
+/// Where a peer is cheaper, the worst first.
+fn lost(rows: &[Measured]) -> String {
+    let mut lost: Vec<&Measured> = rows.iter().filter(|row| row.is_lost()).collect();
+    lost.sort_by(|one, other| {
+        other
+            .ratio()
+            .partial_cmp(&one.ratio())
+            .expect("they are numbers")
+    });
+    if lost.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "errgroup is dearer than the best peer in {} of them:\n\n",
+        lost.len()
+    );
+    for row in lost {
+        if let (Some(ratio), Some(best)) = (row.ratio(), row.best()) {
+            text += &format!("- {ratio:.2}: {}, against {}\n", row.row.name, best.name);
+        }
+    }
+    text + "\n"
 }
 
 fn write_room(text: &mut String, room: Room, rows: &[&Measured]) {
@@ -61,7 +79,11 @@ fn write_room(text: &mut String, room: Room, rows: &[&Measured]) {
                 row.unit,
                 amount(measured.errgroup().cost, row.measure),
                 best.map_or("–".into(), |best| named(best, row.measure)),
-                measured.ratio().map_or("–".into(), emphasized),
+                match measured.ratio() {
+                    Some(ratio) if measured.is_lost() => format!("**{ratio:.2}**"),
+                    Some(ratio) => format!("{ratio:.2}"),
+                    None => "–".into(),
+                },
                 others.join(", "),
             )?;
         }
@@ -77,14 +99,6 @@ fn write_room(text: &mut String, room: Room, rows: &[&Measured]) {
 fn named(figure: &Figure, measure: Measure) -> String {
     let sign = figure.mark.map_or("", Mark::sign);
     format!("{}{sign} {}", figure.name, amount(figure.cost, measure))
-}
-
-fn emphasized(ratio: f64) -> String {
-    let text = format!("{ratio:.2}");
-    match ratio > 1.0 {
-        true => format!("**{text}**"),
-        false => text,
-    }
 }
 
 /// With three digits, and a unit.

@@ -39,7 +39,7 @@ pub(crate) trait Run: Who {
 }
 
 /// A set of tasks, to which more can be added.
-pub(crate) trait Set: Who + Send {
+pub(crate) trait Set: Who + Send + Sized {
     fn new() -> Self;
 
     fn add(&mut self, task: impl Future<Output = Outcome> + Send + 'static);
@@ -49,6 +49,11 @@ pub(crate) trait Set: Who + Send {
 
     /// Runs all to their ends, or to the first error, at which the rest is dropped.
     fn finish(self) -> impl Future<Output = Outcome> + Send;
+
+    /// Drops all tasks before it returns.
+    fn clear(self) -> impl Future<Output = ()> + Send {
+        async { drop(self) }
+    }
 }
 
 /// A set that gives one outcome after the other.

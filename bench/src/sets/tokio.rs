@@ -46,11 +46,15 @@ impl Set for Joined {
         while let Some(outcome) = self.0.join_next().await {
             if outcome.unwrap().is_err() {
                 // Dropping the set would only tell the tasks to stop.
-                self.0.shutdown().await;
+                self.clear().await;
                 return Err(());
             }
         }
         Ok(())
+    }
+
+    async fn clear(mut self) {
+        self.0.shutdown().await;
     }
 }
 

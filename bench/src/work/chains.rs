@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::many::thousands;
+use super::thousands;
 use crate::row::{Contender, Room, Row, time_tasks};
 use crate::sets::{Set, block_on_tokio, contenders};
 use crate::tasks::end;

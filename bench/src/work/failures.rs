@@ -2,7 +2,7 @@
 //! and all siblings were dropped. A unit is a sibling.
 
 use super::idle::settled;
-use super::many::thousands;
+use super::thousands;
 use crate::row::{Contender, Room, Row, Watch};
 use crate::sets::{Set, contenders};
 use crate::tasks::{Bell, answers, idle};

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use super::many::thousands;
+use super::thousands;
 use crate::row::{Contender, Room, Row, Watch};
 use crate::sets::{Set, contenders};
 use crate::tasks::{Bell, Outcome, answers, ended, idle, task};
@@ -51,6 +51,7 @@ fn woken<S: Set>(shuffled: bool) -> Contender {
                 }
             }
             let cost = watch.per(IDLE);
+            set.clear().await;
             assert_eq!(answers() - before, IDLE, "one answer to each ring");
             cost
         })
@@ -72,7 +73,9 @@ fn beside<S: Set>(idle_tasks: usize) -> Contender {
                     set.turn().await;
                 }
             }
-            watch.per(COME)
+            let cost = watch.per(COME);
+            set.clear().await;
+            cost
         })
     })
 }

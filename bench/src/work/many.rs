@@ -1,7 +1,7 @@
 //! From 100 to 1,000,000 tasks in one group, from its making to its drop. A unit is a task, its
 //! share of the memory included.
 
-use super::yielding;
+use super::{thousands, yielding};
 use crate::row::{Contender, Mark, Room, Row, time_tasks};
 use crate::sets::{JoinAll, Run, Tracked, contenders};
 use crate::tasks::task;
@@ -41,17 +41,4 @@ fn one<R: Run>(size: usize, yields: usize) -> Contender {
             });
         })
     })
-}
-
-/// 1,000,000 instead of 1000000.
-pub(crate) fn thousands(number: usize) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }

@@ -49,3 +49,16 @@ fn yielding(yields: usize) -> String {
         _ => format!("{yields} yields"),
     }
 }
+
+/// 1,000,000 instead of 1000000.
+pub(crate) fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -90,43 +90,78 @@ fn trees() -> Vec<Contender> {
         block_on(executor.run(root)).unwrap();
     };
 
-    fn unordered(depth: usize) -> Boxed {
-        Box::pin(async move {
+    #[allow(clippy::manual_async_fn)]
+    fn scoped<'scope, 'env: 'scope>(
+        depth: usize,
+        scope: &'scope moro::Scope<'scope, 'env, ()>,
+    ) -> impl Future<Output = Outcome> + Send + 'scope {
+        async move {
             if depth > 1 {
-                let mut group = FuturesUnordered::new();
-                group.push(unordered(depth - 1));
-                group.push(unordered(depth - 1));
-                while let Some(outcome) = group.next().await {
-                    outcome?;
-                }
+                drop(scope.spawn(scoped(depth - 1, scope)));
+                drop(scope.spawn(scoped(depth - 1, scope)));
             }
             end()
-        })
+        }
     }
-
-    fn joined(depth: usize) -> Boxed {
-        Box::pin(async move {
-            if depth > 1 {
-                try_join_all([joined(depth - 1), joined(depth - 1)]).await?;
-            }
-            end()
-        })
-    }
+    let scope = || {
+        block_on(moro::async_scope!(|scope| {
+            drop(scope.spawn(scoped(DEPTH, scope)));
+        }));
+    };
 
     vec![
         tree("errgroup", Box::new(whole)),
-        tree(
-            "FuturesUnordered in each task",
-            Box::new(|| block_on(unordered(DEPTH)).unwrap()),
-        ),
+        tree("moro", Box::new(scope)),
         tree("async-executor", Box::new(executor)),
         tree("TaskTracker", Box::new(tracker)).mark(Mark::NoOutcomes),
-        tree(
-            "try_join_all in each task",
-            Box::new(|| block_on(joined(DEPTH)).unwrap()),
-        )
-        .mark(Mark::PollsAll),
+        in_each("FuturesUnordered in each task", unordered),
+        in_each("futures-buffered in each task", buffered),
+        in_each("try_join_all in each task", joined).mark(Mark::PollsAll),
     ]
+}
+
+/// A tree of groups: each task has a group of its own, with the two that it spawns.
+fn in_each(name: &'static str, tree: fn(depth: usize) -> Boxed) -> Contender {
+    Contender::new(name, move || {
+        time_tasks(TREE, TREE, || block_on(tree(DEPTH)).unwrap())
+    })
+}
+
+fn unordered(depth: usize) -> Boxed {
+    Box::pin(async move {
+        if depth > 1 {
+            let mut group = FuturesUnordered::new();
+            group.push(unordered(depth - 1));
+            group.push(unordered(depth - 1));
+            while let Some(outcome) = group.next().await {
+                outcome?;
+            }
+        }
+        end()
+    })
+}
+
+fn buffered(depth: usize) -> Boxed {
+    Box::pin(async move {
+        if depth > 1 {
+            let mut group = futures_buffered::FuturesUnordered::new();
+            group.push(buffered(depth - 1));
+            group.push(buffered(depth - 1));
+            while let Some(outcome) = group.next().await {
+                outcome?;
+            }
+        }
+        end()
+    })
+}
+
+fn joined(depth: usize) -> Boxed {
+    Box::pin(async move {
+        if depth > 1 {
+            try_join_all([joined(depth - 1), joined(depth - 1)]).await?;
+        }
+        end()
+    })
 }
 
 /// Each group has two tasks that yield once, and the next group. A unit is a group.
