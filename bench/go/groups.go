@@ -30,6 +30,9 @@ func groups() []row {
 	}
 	for _, yields := range []int{0, 1, 4, 16} {
 		for _, size := range []int{100, 1_000, 10_000, 100_000, 1_000_000} {
+			if size == 1_000_000 && yields == 16 {
+				continue // It takes as long as half of all other rows together.
+			}
 			size, yields := size, yields
 			add(fmt.Sprintf("one of %s, %s", thousands(size), yielding(yields)), func() float64 {
 				groups := tasks / size

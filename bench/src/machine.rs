@@ -54,7 +54,14 @@ fn peers() -> Option<String> {
     let cargo = env::var_os("CARGO").unwrap_or("cargo".into());
     let arguments = "tree -p errgroup-bench --depth 1 --prefix none".split(' ');
     let tree = output(cargo, &arguments.collect::<Vec<_>>())?;
-    let tools = ["csv ", "fastrand ", "indicatif ", "lexopt ", "plotters "];
+    let tools = [
+        "cpu-time ",
+        "csv ",
+        "fastrand ",
+        "indicatif ",
+        "lexopt ",
+        "plotters ",
+    ];
     let peers = tree
         .lines()
         // Those with a path are ours.

@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use cpu_time::ThreadTime;
+
 use crate::tasks;
 
 /// Kinds of work.
@@ -102,9 +104,10 @@ pub(crate) enum Measure {
 /// Which of the many rounds counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Counts {
-    /// On one thread nothing makes work shorter than it is, and much makes it longer.
+    /// On one thread nothing makes work shorter than it is, and much makes it longer. The
+    /// processor's time counts.
     Minimum,
-    /// With several threads or a clock, the shortest round was lucky.
+    /// With several threads or a clock, the shortest round was lucky. All time counts.
     Median,
 }
 
@@ -240,20 +243,35 @@ impl Row {
 }
 
 /// Measures work that is not one call.
-pub(crate) struct Watch(Instant);
+pub(crate) struct Watch(Clock);
+
+enum Clock {
+    Thread(ThreadTime),
+    Wall(Instant),
+}
 
 impl Watch {
+    /// Counts the processor's time of this thread, so that other programs do not matter.
     pub(crate) fn start() -> Self {
-        Self(Instant::now())
+        Self(Clock::Thread(ThreadTime::now()))
+    }
+
+    /// Counts all time, for work of several threads, and for waiting.
+    pub(crate) fn start_wall() -> Self {
+        Self(Clock::Wall(Instant::now()))
     }
 
     /// The nanoseconds since the start, for each of so many units.
     pub(crate) fn per(self, units: usize) -> f64 {
-        self.0.elapsed().as_nanos() as f64 / units as f64
+        let time = match self.0 {
+            Clock::Thread(start) => start.elapsed(),
+            Clock::Wall(start) => start.elapsed(),
+        };
+        time.as_nanos() as f64 / units as f64
     }
 }
 
-/// How many nanoseconds each of so many units of work took.
+/// How many nanoseconds of the processor each of so many units of work took.
 pub(crate) fn time<R>(units: usize, work: impl FnOnce() -> R) -> f64 {
     let watch = Watch::start();
     black_box(work());

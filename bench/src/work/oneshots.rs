@@ -53,7 +53,7 @@ fn completed<S: Set>(threads: usize) -> Contender {
                 for _ in 0..TASKS / 32 {
                     set.turn().await;
                 }
-                let watch = Watch::start();
+                let watch = Watch::start_wall();
                 barrier.wait();
                 set.finish().await.unwrap();
                 watch.per(TASKS)

@@ -6,8 +6,8 @@ use std::thread;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures_lite::future::{block_on, yield_now};
 
-use crate::row::{Contender, Mark, Room, Row, time, time_tasks};
-use crate::tasks::end;
+use crate::row::{Contender, Mark, Room, Row, Watch, time, time_tasks};
+use crate::tasks::{end, ended};
 
 const TASKS: usize = 64;
 const PERMITS: usize = 8;
@@ -110,13 +110,21 @@ fn contended<S: Semaphore>(weighted: bool) -> Contender {
 fn threaded<S: Semaphore>() -> Contender {
     Contender::new(S::NAME, || {
         let semaphore = S::new();
-        time_tasks(TASKS * TIMES, TASKS / 2, || {
-            thread::scope(|scope| {
-                let other = scope.spawn(|| block_on(users(&semaphore, TASKS / 2, false)));
-                block_on(users(&semaphore, TASKS / 2, false));
-                other.join().unwrap();
-            });
-        })
+        let half = || {
+            let before = ended();
+            block_on(users(&semaphore, TASKS / 2, false));
+            assert_eq!(
+                ended() - before,
+                TASKS / 2,
+                "tasks of this thread that have ended"
+            );
+        };
+        let watch = Watch::start_wall();
+        thread::scope(|scope| {
+            scope.spawn(half);
+            half();
+        });
+        watch.per(TASKS * TIMES)
     })
 }
 
