@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::thousands;
-use crate::row::{Contender, Room, Row, time_tasks};
+use crate::row::{Contender, Room, Row};
 use crate::sets::{Set, block_on_tokio, contenders};
 use crate::tasks::end;
+use crate::watch::time_tasks;
 
 pub(crate) fn rows() -> Vec<Row> {
     let row = |tasks| {

@@ -7,7 +7,8 @@ use futures::poll;
 use futures_lite::future::block_on;
 use tokio_util::sync::CancellationToken;
 
-use crate::row::{Contender, Room, Row, Watch, time};
+use crate::row::{Contender, Room, Row};
+use crate::watch::{Watch, time};
 
 pub(crate) fn rows() -> Vec<Row> {
     let row = |name: String, unit, contenders| Row::new(Room::Contexts, name, unit, contenders);

@@ -19,7 +19,7 @@ use crate::row::{Contender, Room, Row};
 
 const CLIENTS: usize = 64;
 /// Of each client.
-const REQUESTS: usize = 100;
+const REQUESTS: usize = 50;
 const BYTES: usize = 64;
 
 pub(crate) fn rows() -> Vec<Row> {

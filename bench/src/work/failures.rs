@@ -3,9 +3,10 @@
 
 use super::idle::settled;
 use super::thousands;
-use crate::row::{Contender, Room, Row, Watch};
+use crate::row::{Contender, Room, Row};
 use crate::sets::{Set, contenders};
 use crate::tasks::{Bell, answers, idle};
+use crate::watch::Watch;
 
 pub(crate) fn rows() -> Vec<Row> {
     let row = |siblings| {

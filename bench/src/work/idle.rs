@@ -3,9 +3,10 @@
 use std::future::Future;
 
 use super::thousands;
-use crate::row::{Contender, Room, Row, Watch};
-use crate::sets::{Set, contenders};
+use crate::row::{Contender, Room, Row};
+use crate::sets::{ConcurrencyGroup, Set, contenders};
 use crate::tasks::{Bell, Outcome, answers, ended, idle, task};
+use crate::watch::Watch;
 
 const IDLE: usize = 10_000;
 
@@ -24,7 +25,7 @@ pub(crate) fn rows() -> Vec<Row> {
             Joined, Executor];
         // It looks at every task whenever one was woken: minutes.
         if idle < 100_000 {
-            contenders.push(beside::<crate::sets::ConcurrencyGroup>(idle));
+            contenders.push(beside::<ConcurrencyGroup>(idle));
         }
         rows.push(row(name, "task", contenders).curve("beside", idle));
     }

@@ -8,9 +8,10 @@ use futures_lite::future::block_on;
 use tokio::task::JoinSet;
 
 use super::yielding;
-use crate::row::{Contender, Room, Row, time_tasks};
+use crate::row::{Contender, Room, Row};
 use crate::sets::{Outcomes, block_on_tokio, contenders};
 use crate::tasks::{Boxed, boxed, task};
+use crate::watch::time_tasks;
 
 const LIMIT: usize = 64;
 const TASKS: usize = 10_000;

@@ -2,9 +2,10 @@
 //! share of the memory included.
 
 use super::{thousands, yielding};
-use crate::row::{Contender, Mark, Room, Row, time_tasks};
+use crate::row::{Contender, Mark, Room, Row};
 use crate::sets::{JoinAll, Run, Tracked, contenders};
 use crate::tasks::task;
+use crate::watch::time_tasks;
 
 const SIZES: [usize; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 /// Of all groups of a round together, at least.

@@ -12,8 +12,9 @@ use futures_concurrency::prelude::*;
 use futures_lite::future::block_on;
 
 use super::yielding;
-use crate::row::{Contender, Mark, Room, Row, time, time_tasks};
+use crate::row::{Contender, Mark, Room, Row};
 use crate::tasks::{item, sum_below, task};
+use crate::watch::{time, time_tasks};
 
 const LIMIT: usize = 64;
 const ITEMS: usize = 10_000;

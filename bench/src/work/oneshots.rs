@@ -6,9 +6,10 @@ use std::thread;
 
 use futures::channel::oneshot;
 
-use crate::row::{Contender, Room, Row, Watch};
+use crate::row::{Contender, Room, Row};
 use crate::sets::{Set, contenders};
 use crate::tasks::{end, ended};
+use crate::watch::Watch;
 
 const TASKS: usize = 10_000;
 

@@ -6,8 +6,9 @@ use std::thread;
 use futures::stream::{FuturesUnordered, StreamExt};
 use futures_lite::future::{block_on, yield_now};
 
-use crate::row::{Contender, Mark, Room, Row, Watch, time, time_tasks};
+use crate::row::{Contender, Mark, Room, Row};
 use crate::tasks::{end, ended};
+use crate::watch::{Watch, time, time_tasks};
 
 const TASKS: usize = 64;
 const PERMITS: usize = 8;

@@ -4,15 +4,17 @@
 use std::hint::black_box;
 
 use errgroup::{CancelContext, ErrGroup, ErrSpawner};
-use futures::stream::{FuturesUnordered, StreamExt};
-use futures_lite::future::block_on;
+use futures_lite::future::{block_on, yield_now};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::yielding;
-use crate::row::{Contender, Mark, Room, Row, time_tasks};
-use crate::sets::{Run, Who, block_on_tokio, contenders};
-use crate::tasks::{Boxed, boxed, end, task};
+use crate::row::{Contender, Mark, Room, Row};
+use crate::sets::{
+    Buffered, JoinAll, Outcomes, Run, Tracked, Unordered, block_on_tokio, contenders,
+};
+use crate::tasks::{end, task};
+use crate::watch::time_tasks;
 
 const SIZES: [usize; 4] = [1, 3, 10, 50];
 /// Of all groups of a round together.
@@ -25,8 +27,8 @@ pub(crate) fn rows() -> Vec<Row> {
         let name = format!("a group of {size}, {}", yielding(yields));
         let mut contenders = contenders![group(size, yields): Errgroup, Unordered, Buffered,
             BufferedJoin, ConcurrencyGroup, ConcurrencyJoin, Unicycle, Joined, Executor];
-        contenders.push(group::<crate::sets::Tracked>(size, yields).mark(Mark::NoOutcomes));
-        let join_all = group::<crate::sets::JoinAll>(size, yields);
+        contenders.push(group::<Tracked>(size, yields).mark(Mark::NoOutcomes));
+        let join_all = group::<JoinAll>(size, yields);
         contenders.push(match size {
             0..=30 => join_all.mark(Mark::PollsAll),
             _ => join_all,
@@ -123,46 +125,6 @@ fn graceful(size: usize, yields: usize) -> Vec<Contender> {
             });
         })
     };
-    let unordered = move || {
-        time_tasks(groups, groups * size, || {
-            block_on(async {
-                let parent = CancellationToken::new();
-                for _ in 0..groups {
-                    let token = parent.child_token();
-                    let mut group = FuturesUnordered::<Boxed>::new();
-                    for _ in 0..black_box(size) {
-                        group.push(boxed(yields));
-                    }
-                    while let Some(outcome) = group.next().await {
-                        if outcome.is_err() {
-                            token.cancel();
-                        }
-                    }
-                    token.cancel();
-                }
-            });
-        })
-    };
-    let buffered = move || {
-        time_tasks(groups, groups * size, || {
-            block_on(async {
-                let parent = CancellationToken::new();
-                for _ in 0..groups {
-                    let token = parent.child_token();
-                    let mut group = futures_buffered::FuturesUnordered::<Boxed>::new();
-                    for _ in 0..black_box(size) {
-                        group.push(boxed(yields));
-                    }
-                    while let Some(outcome) = group.next().await {
-                        if outcome.is_err() {
-                            token.cancel();
-                        }
-                    }
-                    token.cancel();
-                }
-            });
-        })
-    };
     // The tasks themselves have to cancel the token when they fail.
     let tracker = move || {
         time_tasks(groups, groups * size, || {
@@ -175,7 +137,7 @@ fn graceful(size: usize, yields: usize) -> Vec<Contender> {
                         let token = token.clone();
                         tracker.spawn(async move {
                             for _ in 0..yields {
-                                futures_lite::future::yield_now().await;
+                                yield_now().await;
                             }
                             end().inspect_err(|()| token.cancel())
                         });
@@ -188,9 +150,33 @@ fn graceful(size: usize, yields: usize) -> Vec<Contender> {
         })
     };
     vec![
-        Contender::new(crate::sets::Errgroup::NAME, errgroup),
-        Contender::new("FuturesUnordered + CancellationToken", unordered),
-        Contender::new("futures-buffered + CancellationToken", buffered),
+        Contender::new("errgroup", errgroup),
+        with_token::<Unordered>("FuturesUnordered + CancellationToken", size, yields),
+        with_token::<Buffered>("futures-buffered + CancellationToken", size, yields),
         Contender::new("TaskTracker + CancellationToken", tracker).mark(Mark::NoOutcomes),
     ]
+}
+
+fn with_token<S: Outcomes>(name: &'static str, size: usize, yields: usize) -> Contender {
+    Contender::new(name, move || {
+        let groups = TASKS / size;
+        time_tasks(groups, groups * size, || {
+            S::block_on(async {
+                let parent = CancellationToken::new();
+                for _ in 0..groups {
+                    let token = parent.child_token();
+                    let mut set = S::new();
+                    for _ in 0..black_box(size) {
+                        set.add(task(yields));
+                    }
+                    while let Some(outcome) = set.next().await {
+                        if outcome.is_err() {
+                            token.cancel();
+                        }
+                    }
+                    token.cancel();
+                }
+            });
+        })
+    })
 }

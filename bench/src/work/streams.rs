@@ -6,8 +6,9 @@ use futures_buffered::BufferedStreamExt;
 use futures_lite::future::block_on;
 
 use super::yielding;
-use crate::row::{Contender, Room, Row, time};
+use crate::row::{Contender, Room, Row};
 use crate::tasks::{item, sum_below};
+use crate::watch::time;
 
 const LIMIT: usize = 64;
 const ITEMS: usize = 10_000;

@@ -11,9 +11,10 @@ use futures_buffered::BufferedStreamExt;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
 
-use crate::row::{Contender, Room, Row, Watch};
+use crate::row::{Contender, Room, Row};
 use crate::sets::{Outcomes, contenders};
 use crate::tasks::{Outcome, end, ended};
+use crate::watch::Watch;
 
 const TIMERS: usize = 65_536;
 const LIMIT: usize = 256;

@@ -9,9 +9,10 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use futures_lite::future::block_on;
 use tokio_util::task::TaskTracker;
 
-use crate::row::{Contender, Mark, Room, Row, time_tasks};
+use crate::row::{Contender, Mark, Room, Row};
 use crate::sets::{Set, Who, block_on_tokio, contenders};
 use crate::tasks::{Boxed, Outcome, end, task};
+use crate::watch::time_tasks;
 
 pub(crate) fn rows() -> Vec<Row> {
     let name = "a tree of 8,191 tasks, each spawns two";
