@@ -15,7 +15,7 @@ pub(crate) fn description(go: &str) -> String {
             thread::available_parallelism().ok().map(|n| n.to_string()),
         ),
         ("load of the last minute at the end", load()),
-        ("system", output("uname", &["-srm"])),
+        ("system", output("uname", &["-sm"])),
         (
             "errgroup",
             output("git", &["describe", "--always", "--dirty"]),

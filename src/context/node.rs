@@ -120,7 +120,7 @@ struct Released {
 #[derive(Default)]
 struct ReleasedBelow {
     wakers: Vec<Waker>,
-    sources: Vec<Box<Source>>,
+    sources: Vec<Source>,
 }
 
 fn wakers_of(waiters: Waiters) -> impl Iterator<Item = Waker> {
@@ -284,7 +284,7 @@ impl Node {
                 let children = released.children.into_iter().flat_map(|children| *children);
                 below.extend(children.map(|child| (child, late)));
                 all.wakers.extend(wakers_of(released.waiters));
-                all.sources.extend(released.source);
+                all.sources.extend(released.source.map(|source| *source));
             }
             // We may have become the last owner.
             steps.run(|| drop(child));
