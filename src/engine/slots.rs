@@ -77,6 +77,8 @@ impl<F> Slots<F> {
             if let Some(task) = slot.task.take() {
                 steps.run(|| drop(task));
             }
+            // At once, while it is at hand.
+            slot.waker = None;
         }
     }
 }
