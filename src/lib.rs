@@ -414,6 +414,31 @@
 //! **`with_timeout` needs the feature `time`.** Without it use
 //! [`with_deadline`](CancelContext::with_deadline), which takes the timer of any runtime.
 //!
+//! # Compared with
+//!
+//! What each does by itself, or with one method of its own. [Every cell has its proof][proofs]: a
+//! test that shows what the peer really does, or a source. The token is tokio-util's
+//! `CancellationToken`.
+//!
+//! | | errgroup | JoinSet | TaskTracker<br>+ token | Futures<br>Unordered | buffer_<br>unordered | futures-<br>buffered | futures-<br>concurrency | moro | tokio-<br>graceful-<br>shutdown | Go's<br>errgroup |
+//! |---|---|---|---|---|---|---|---|---|---|---|
+//! | tasks may borrow from the stack | yes | no | partly: if tracked | yes | yes | yes | yes | yes | no | yes |
+//! | the first error stops the siblings | yes | no: you abort | no: you cancel | yes | yes | yes | yes | partly: late | no: it asks | no: it asks |
+//! | a task may spawn siblings | yes | no | yes | no | partly: a channel | partly: a channel | partly: a channel | partly: late | yes | partly: not at a limit |
+//! | a limit on how many run | yes | no | no | no | yes | yes | yes | no | no | yes |
+//! | outcomes in the order of the spawns | yes | no | partly: handles | no | no | yes | partly: joins | partly: handles | no | no |
+//! | time for a goodbye, then a hard stop | yes | no | partly: no stop | no | no | no | no | no | yes | partly: no stop |
+//! | siblings see the cause of a cancel | yes | no | no | no | no | no | no | no | no | yes |
+//! | all errors | yes | yes | partly: handles | yes | yes | yes | yes | partly: handles | yes | no |
+//! | what becomes of a panic | passed on, or an error | an error | an error of its handle | passed on | passed on | passed on | passed on | aborts the process | an error | ends the program |
+//! | works without `std` | yes | no | no | yes | yes | yes | yes | no | no | no |
+//! | uses several cores by itself | no | yes | yes | no | no | no | no | no | yes | yes |
+//! | nobody starves under tokio's budget | yes | yes | yes | no | no | partly: a feature | no | no | yes | yes |
+//! | runs on any executor | yes | no | partly: if tracked | yes | yes | yes | yes | yes | no | no |
+//! | a task may outlive its owner | no | yes | yes | no | no | no | no | no | no | yes |
+//!
+//! [proofs]: https://github.com/errgroup-rs/errgroup/tree/main/bench/compared#readme
+//!
 //! # When not to use it
 //!
 //! - To keep several processors busy. A group polls its tasks on the thread that polls the group.
@@ -422,9 +447,11 @@
 //!   on drop. If the executor is dropped before its task has ended, that panics in the group that
 //!   polls it; `executor.spawn(work).fallible()` does not, and gives `None`. For tokio see
 //!   [above](#running-under-tokio).
-//! - For tasks that outlive their scope. That is what executors are for.
-//! - For a handful of futures of known types that all must succeed: `try_join!` of the crate
-//!   `futures` needs no boxes.
+//! - For tasks that outlive their owner. That is what executors are for.
+//! - For a handful of futures of known types: `join!` and `try_join!` of the crate `futures` need no
+//!   boxes.
+//! - For many small futures of one type, of which nothing but the outputs is wanted: a group boxes
+//!   each of them; futures-buffered and [`try_map`] do not.
 //!
 //! # Features
 //!

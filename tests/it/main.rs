@@ -11,6 +11,7 @@ mod auto_traits_handles;
 mod auto_traits_unwind;
 mod buffered;
 mod chunks;
+mod compared;
 mod context;
 mod context_deadline;
 mod context_tree;
