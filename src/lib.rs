@@ -468,22 +468,43 @@
 //! - `critical-section`: without `std`, guard shared state by critical sections instead of a spin
 //!   lock. Needed where an interrupt handler may wake a task. The program has to provide the
 //!   implementation, as the crate `critical-section` says.
+//!
+//! # Platforms
+//!
+//! With `std`, wherever that is. Without it, every target that has atomic compare-and-swap on
+//! pointers: `wasm32-unknown-unknown`, `thumbv7m-none-eabi` and `riscv32imac-unknown-none-elf` are
+//! such ones. On those that have none, like `thumbv6m-none-eabi` and `riscv32imc-unknown-none-elf`,
+//! it does not compile, and says why.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+// Whatever is woken or shared stands on compare-and-swap. Where that is missing the crate has no item,
+// so that this is the only error. `Cargo.toml` leaves out the dependencies that would fail before.
+#[cfg(not(target_has_atomic = "ptr"))]
+compile_error!("errgroup needs atomic compare-and-swap, which this target does not have");
+
+#[cfg(target_has_atomic = "ptr")]
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(target_has_atomic = "ptr")]
 mod context;
+#[cfg(target_has_atomic = "ptr")]
 mod engine;
+#[cfg(target_has_atomic = "ptr")]
 mod error;
+#[cfg(target_has_atomic = "ptr")]
 mod group;
+#[cfg(target_has_atomic = "ptr")]
 mod map;
+#[cfg(target_has_atomic = "ptr")]
 mod semaphore;
+#[cfg(target_has_atomic = "ptr")]
 mod util;
 
+#[cfg(target_has_atomic = "ptr")]
 pub mod flavor {
     //! The two flavours of a [`Group`](crate::Group): tasks that are `Send`, and tasks that need not
     //! be.
@@ -501,20 +522,24 @@ pub mod on_tokio;
 #[cfg_attr(docsrs, doc(cfg(feature = "time")))]
 pub mod time;
 
-pub use context::{CancelContext, Cancelling, DropGuard, Run};
+#[cfg(target_has_atomic = "ptr")]
+pub use crate::{
+    context::{CancelContext, Cancelling, DropGuard, Run},
+    error::{CancelKind, Cancelled, Errors, StartError, TooLarge, TrySpawnError},
+    group::handle::{AbortHandle, AbortOnDrop, KeepOpen, Started, TaskHandle},
+    group::scope::{local_scope, local_scope_in, scope, scope_in},
+    group::spawner::{ErrSpawner, LocalErrSpawner, Spawner},
+    group::{ErrGroup, Group, LocalErrGroup, Results},
+    map::{
+        BufferUnordered, Buffered, TryForEach, TryMap, buffer_unordered, buffered, try_for_each,
+        try_for_each_stream, try_map, try_map_stream,
+    },
+    semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore},
+};
+#[cfg(target_has_atomic = "ptr")]
 util::sync::std_only! {
     pub use error::Panicked;
 }
-pub use error::{CancelKind, Cancelled, Errors, StartError, TooLarge, TrySpawnError};
-pub use group::handle::{AbortHandle, AbortOnDrop, KeepOpen, Started, TaskHandle};
-pub use group::scope::{local_scope, local_scope_in, scope, scope_in};
-pub use group::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
-pub use group::{ErrGroup, Group, LocalErrGroup, Results};
-pub use map::{
-    BufferUnordered, Buffered, TryForEach, TryMap, buffer_unordered, buffered, try_for_each,
-    try_for_each_stream, try_map, try_map_stream,
-};
-pub use semaphore::{Acquire, AcquireOwned, OwnedPermit, Permit, Semaphore};
 
 // Nothing but docs.
 #[cfg(any(doc, doctest))]
