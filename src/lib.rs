@@ -455,8 +455,8 @@
 //!
 //! # Features
 //!
-//! - `std` (default): [`catch_panics`](Group::catch_panics), destructors that panic one after the
-//!   other, conversions of [`Cancelled`], [`TooLarge`] and `Panicked` into [`std::io::Error`].
+//! - `std` (default): [`catch_panics`](Group#method.catch_panics), destructors that panic one after the
+//!   other, conversions of [`Cancelled`], [`TooLarge`] and `Panicked` into `std::io::Error`.
 //!   Without it the crate is `no_std` and needs `alloc`.
 //! - `time`: `CancelContext::with_timeout` and `time::sleep`, on async-io, whose reactor works under
 //!   every executor.

@@ -223,7 +223,7 @@
 //! future. In a [`LocalErrGroup`](crate::LocalErrGroup) that bound works.
 //!
 //! A worker that panics takes the supervisor with it. If it should start again, too, run it in a
-//! group of its own with [`catch_panics`](crate::Group::catch_panics), which makes an error of it:
+//! group of its own with [`catch_panics`](crate::Group#method.catch_panics), which makes an error of it:
 //!
 #![cfg_attr(feature = "std", doc = "```")]
 #![cfg_attr(not(feature = "std"), doc = "```ignore")]
@@ -394,7 +394,7 @@
 //!
 //! The four functions such as [`scope()`](crate::scope()) are short ways to
 //! [`Group::scope`](crate::Group::scope), with which a scope gets whatever a group can have: a
-//! limit, a grace, [`catch_panics`](crate::Group::catch_panics),
+//! limit, a grace, [`catch_panics`](crate::Group#method.catch_panics),
 //! [`keep_going`](crate::Group::keep_going).
 //!
 //! ```

@@ -171,7 +171,7 @@ pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 ///
 /// A task that panics panics out of the poll of the group, at once. If that is caught and the
 /// group is polled again, the task is gone and all others go on. With
-/// [`catch_panics`](Group::catch_panics) the panic becomes the task's error instead.
+/// [`catch_panics`](Group#method.catch_panics) the panic becomes the task's error instead.
 ///
 /// When several tasks are dropped and the destructor of one panics, the others are dropped all
 /// the same, and then the panic goes on; the failure that led to it is given by the next call.
@@ -748,7 +748,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// # Panics
     ///
     /// If the destructor of a task panics; all others have been dropped then. With
-    /// [`catch_panics`](Group::catch_panics) that is the task's error, and the group goes on with it
+    /// [`catch_panics`](Group#method.catch_panics) that is the task's error, and the group goes on with it
     /// when it is polled next.
     ///
     /// # Examples
@@ -922,7 +922,7 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// # Panics
     ///
     /// A panic of the body or of a task goes on out of the poll, unless the group
-    /// [catches panics](Group::catch_panics). That covers the future that `body` returns; a panic in
+    /// [catches panics](Group#method.catch_panics). That covers the future that `body` returns; a panic in
     /// calling `body`, before there is a future, goes on in any case. Polling it after that, or after it has completed,
     /// panics, too.
     ///
