@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, ready};
-use std::marker::PhantomData;
 use std::rc::Rc;
 
 use crate::common::run;
@@ -19,14 +18,14 @@ type NotSend = Rc<u8>;
 
 /// Whether a type has a trait: the inherent constant wins over the one of the trait, if its
 /// bounds are met.
-trait Fallback {
+pub(crate) trait Fallback {
     const HAS: bool = false;
 }
 
 macro_rules! has {
     ($type:ty: $($bound:tt)+) => {{
         #[allow(dead_code, reason = "only its type matters")]
-        struct Probe<T: ?Sized>(PhantomData<T>);
+        struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
         impl<T: ?Sized> Fallback for Probe<T> {}
         #[allow(dead_code, reason = "only its type matters")]
         impl<T: ?Sized + $($bound)+> Probe<T> {
@@ -35,6 +34,7 @@ macro_rules! has {
         <Probe<$type>>::HAS
     }};
 }
+pub(crate) use has;
 
 fn is_send<T: Send>(_: &T) {}
 

@@ -7,6 +7,7 @@ mod common;
 mod abort;
 mod abort_cost;
 mod auto_traits;
+mod auto_traits_every;
 mod auto_traits_handles;
 mod auto_traits_unwind;
 mod buffered;
