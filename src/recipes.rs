@@ -133,6 +133,30 @@
 //! # });
 //! ```
 //!
+//! `next` does, as above: each turn of the loop borrows the group anew.
+//!
+//! ```
+//! # use errgroup::ErrGroup; use futures::{FutureExt, StreamExt, channel::mpsc, select};
+//! # futures::executor::block_on(async {
+//! # let (sender, jobs) = mpsc::unbounded::<u32>();
+//! # sender.unbounded_send(1).unwrap(); drop(sender);
+//! let mut jobs = jobs.fuse();
+//! let mut group = ErrGroup::<(), ()>::new();
+//! let open = group.keep_open();
+//! loop {
+//!     select! {
+//!         outcome = group.next().fuse() => println!("{outcome:?}"),
+//!         job = jobs.next() => match job {
+//!             Some(job) => group.spawn(async move { println!("{job}"); Ok(()) }),
+//!             None => break,
+//!         },
+//!     }
+//! }
+//! drop(open);
+//! # group.await.unwrap();
+//! # });
+//! ```
+//!
 //! If the loop does not have to see each outcome, [`drive`](crate::Group::drive) is simpler. What
 //! it waits for is one future. Two futures that are pinned in place do not live until it is
 //! awaited:

@@ -104,6 +104,15 @@ pub type ErrGroup<'env, T, E> = Group<'env, T, E, Sending>;
 /// let mut group = ErrGroup::<usize, ()>::new();
 /// group.spawn(async move { Ok(text.len()) });
 /// ```
+///
+/// ```
+/// use errgroup::LocalErrGroup;
+/// use std::rc::Rc;
+///
+/// let text = Rc::new("text");
+/// let mut group = LocalErrGroup::<usize, ()>::new();
+/// group.spawn(async move { Ok(text.len()) });
+/// ```
 pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 
 /// A group of fallible futures that succeed together or fail together, driven inside one future.
@@ -164,6 +173,14 @@ pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 ///
 /// let mut group = ErrGroup::<usize, ()>::new();
 /// let name = "one".to_string();
+/// group.spawn(async { Ok(name.len()) });
+/// ```
+///
+/// ```
+/// use errgroup::ErrGroup;
+///
+/// let name = "one".to_string();
+/// let mut group = ErrGroup::<usize, ()>::new();
 /// group.spawn(async { Ok(name.len()) });
 /// ```
 ///
