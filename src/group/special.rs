@@ -325,6 +325,10 @@ impl<U, E> Extra<Result<(), E>> for Starting<U> {
         }
         poll.map(Some)
     }
+
+    fn has_panicked(&mut self) {
+        self.0.forget_note();
+    }
 }
 
 impl<U> Drop for Starting<U> {
@@ -376,5 +380,9 @@ impl<R, E> Extra<Result<R, E>> for Body<R> {
             }
             Err(error) => Some(Err(error)),
         })
+    }
+
+    fn has_panicked(&mut self) {
+        self.note.leave();
     }
 }

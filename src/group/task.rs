@@ -6,6 +6,7 @@
 
 use alloc::borrow::Cow;
 use core::future::Future;
+use core::marker::PhantomData;
 use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll};
@@ -39,6 +40,9 @@ pub trait Extra<O> {
 
     /// It was polled.
     fn after_poll(&mut self, poll: Poll<O>) -> Poll<Option<Self::Outcome>>;
+
+    /// Its poll has panicked, so that it has ended, and will be dropped.
+    fn has_panicked(&mut self) {}
 }
 
 impl<Fut, X, O> Future for Task<Fut, X>
@@ -54,7 +58,19 @@ where
         if !this.extra.before_poll(cx) {
             return Poll::Ready(None);
         }
-        this.extra.after_poll(this.future.poll(cx))
+        let guard = PanicGuard(&mut *this.extra, PhantomData);
+        let poll = this.future.poll(cx);
+        mem::forget(guard);
+        this.extra.after_poll(poll)
+    }
+}
+
+/// Dropped if a poll panics.
+struct PanicGuard<'a, O, X: Extra<O>>(&'a mut X, PhantomData<fn(O)>);
+
+impl<O, X: Extra<O>> Drop for PanicGuard<'_, O, X> {
+    fn drop(&mut self) {
+        self.0.has_panicked();
     }
 }
 
@@ -105,6 +121,10 @@ impl<T, E> Extra<Result<T, E>> for Noted {
         let is_silent = outcome.is_ok() && matches!(self.0.what, What::Background);
         self.0.leave();
         Poll::Ready(Some(outcome).filter(|_| !is_silent))
+    }
+
+    fn has_panicked(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -162,7 +182,7 @@ impl Note {
     }
 
     /// The task has ended, or counts from now on. Before it counts as gone, so that there never
-    /// seems to be room that is not.
+    /// seems to be room that is not; and before it is dropped, because destructors may ask.
     pub(crate) fn leave(&mut self) {
         let stage = mem::replace(&mut self.stage, Stage::Over);
         let (Stage::Queued(index) | Stage::Running(index)) = stage else {

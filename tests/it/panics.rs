@@ -1,18 +1,19 @@
 //! Tasks and destructors that panic.
 
 use std::future::{Future, pending, poll_fn, ready};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
 use std::pin::{Pin, pin};
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use futures::future::FusedFuture;
 use futures::stream::StreamExt;
 
 use crate::common::{Fail, OnDrop, Probe, Root, panics, probes, run, yields};
-use errgroup::{CancelContext, CancelKind, ErrGroup, Panicked};
+use errgroup::{CancelContext, CancelKind, ErrGroup, ErrSpawner, Panicked, Started, scope};
 
 type Unit = Result<(), &'static str>;
 
@@ -862,4 +863,63 @@ fn tasks_that_were_polled_before_a_panic_count_for_the_budget() {
             polled = 0;
         }
     }
+}
+
+/// A task that panics when it is polled once more, and whose destructor notes how many tasks are running,
+/// and how many there are.
+fn counting<R>(spawner: ErrSpawner<'_, (), Fail>, seen: Arc<Counts>) -> impl Future<Output = R> {
+    let guard = OnDrop(move || seen.set((spawner.running(), spawner.len())).unwrap());
+    let mut is_new = true;
+    poll_fn(move |cx| {
+        let _guard = &guard;
+        assert!(mem::take(&mut is_new), "boom");
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+type Counts = OnceLock<(usize, usize)>;
+
+// P1, H3, H4, R13
+#[test]
+fn the_destructor_of_a_task_that_has_panicked_sees_the_others_counted() {
+    type Way = fn(&mut ErrGroup<'static, (), Fail>, Arc<Counts>);
+    let ways: [Way; 3] = [
+        |group, seen| group.spawn(counting(group.spawner(), seen)),
+        |group, seen| group.spawn_background(counting(group.spawner(), seen)),
+        |group, seen| {
+            let spawner = group.spawner();
+            let counting = counting(spawner.clone(), seen);
+            group.spawn_background(async move {
+                let _up = spawner.start(|_: Started<()>| counting).await;
+                pending().await
+            });
+        },
+    ];
+    for way in ways {
+        for catches in [false, true] {
+            let seen = Arc::<Counts>::default();
+            let mut group = ErrGroup::new();
+            if catches {
+                group = group.catch_panics().keep_going();
+            }
+            group.spawn(pending());
+            way(&mut group, seen.clone());
+            let root = Root::new();
+            assert!(root.poll(&mut group).is_pending());
+            _ = catch_unwind(AssertUnwindSafe(|| root.poll(&mut group)));
+            assert_eq!(seen.get(), Some(&(1, 1)));
+        }
+    }
+
+    let seen = Arc::<Counts>::default();
+    let its_seen = seen.clone();
+    let mut scope = Box::pin(scope(|s: ErrSpawner<'_, (), Fail>| {
+        s.spawn(pending());
+        counting::<Result<(), Fail>>(s, its_seen)
+    }));
+    let root = Root::new();
+    assert!(root.poll(&mut scope).is_pending());
+    assert_eq!(panics(|| root.poll(&mut scope)), "boom");
+    assert_eq!(seen.get(), Some(&(1, 1)));
 }
