@@ -1,6 +1,7 @@
 //! A future that is polled beside the tasks of a group.
 
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
 
@@ -23,15 +24,27 @@ impl<S: Send + Sync + 'static> Beside<S> {
     }
 
     pub(crate) fn poll<Fut: Future>(&self, future: Pin<&mut Fut>) -> Poll<Fut::Output> {
-        if self.flag.take() {
-            future.poll(&mut Context::from_waker(&self.waker))
-        } else {
-            Poll::Pending
+        if !self.flag.take() {
+            return Poll::Pending;
         }
+        let unwinding = Unwinding(&self.waker);
+        let poll = future.poll(&mut Context::from_waker(&self.waker));
+        mem::forget(unwinding);
+        poll
     }
 
     pub(crate) fn is_woken(&self) -> bool {
         self.flag.is_set()
+    }
+}
+
+/// A future is being polled. If it panics, its next turn is not to wait for a wake of which nobody
+/// knows.
+struct Unwinding<'a>(&'a Waker);
+
+impl Drop for Unwinding<'_> {
+    fn drop(&mut self) {
+        self.0.wake_by_ref();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a group does when it is polled: the one loop behind every way to drive it.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
@@ -46,8 +47,8 @@ pub(crate) struct Driver<T, E, F, G> {
     pub(super) aim: Aim,
     /// What is kept for whoever asks.
     pub(super) kept: Option<Box<Outcomes<T, E>>>,
-    /// What was aborted, and is still here.
-    pub(super) doomed: Vec<(usize, Doomed<E, F>)>,
+    /// What was aborted, and is still here, in the order in which it is dropped or given out.
+    pub(super) doomed: VecDeque<(usize, Doomed<E, F>)>,
     pub(super) graceful: Option<Box<Graceful<E, G>>>,
     pub(super) keep_going: bool,
     pub(super) cause_from: Option<fn(&E) -> BoxError>,
@@ -69,7 +70,7 @@ where
             ended: None,
             aim: Aim::Next,
             kept: None,
-            doomed: Vec::new(),
+            doomed: VecDeque::new(),
             graceful: None,
             keep_going: false,
             cause_from: None,
@@ -396,7 +397,7 @@ where
             // One that is running was woken, and ends by itself.
             if let Some(task) = self.queue.take(index) {
                 hub.shared.leave(1);
-                self.doomed.push((index, Doomed::Task(task)));
+                self.doomed.push_back((index, Doomed::Task(task)));
             }
         }
         if below > 0 {
@@ -442,7 +443,7 @@ where
             let doomed = mem::take(&mut self.doomed);
             sequence(|steps| steps.drop_each(doomed));
         }
-        while let Some((index, doomed)) = self.doomed.pop() {
+        while let Some((index, doomed)) = self.doomed.pop_front() {
             let has_ended = match doomed {
                 Doomed::Task(task) => self.feed().1.has_ended(index, None, task),
                 Doomed::Error(error) => {

@@ -117,6 +117,7 @@ where
             indices.push(BODY);
         }
         indices.sort_unstable();
+        self.keep_caught();
         let mut reason = None;
         if let Some(graceful) = &mut self.graceful {
             graceful.cut(indices);
@@ -127,6 +128,20 @@ where
             steps.run(|| hub.shared.trace.grace_over());
             self.drop_tasks(Gate::Failed, steps);
         });
+    }
+
+    /// Keeps the errors of tasks that were aborted before the grace was over, as far as they are
+    /// wanted.
+    fn keep_caught(&mut self) {
+        for (index, doomed) in mem::take(&mut self.doomed) {
+            let has_error = self.kept.as_ref().is_some_and(|kept| kept.has_error());
+            match doomed {
+                Doomed::Error(error) if self.aim.keeps_outcomes() || !has_error => {
+                    self.kept.get_or_insert_default().push_error(index, error);
+                }
+                doomed => self.doomed.push_back((index, doomed)),
+            }
+        }
     }
 
     pub(super) fn set_reason(&mut self, reason: Option<Cancelled>) -> Option<Cancelled> {
@@ -208,11 +223,9 @@ where
             let tasks = tasks
                 .into_iter()
                 .map(|(index, task)| (index, Doomed::Task(task)));
-            for (index, doomed) in tasks.chain(doomed) {
+            for (index, doomed) in doomed.into_iter().chain(tasks) {
                 steps.run(|| self.drop_aborted(index, doomed));
             }
-            // The first is given out first.
-            self.doomed.reverse();
             self.set_reason(reason);
             self.turn(before);
             steps.run(|| self.notice_room());
@@ -230,7 +243,7 @@ where
             },
             (Doomed::Error(error), _) => error,
         };
-        self.doomed.push((index, Doomed::Error(error)));
+        self.doomed.push_back((index, Doomed::Error(error)));
     }
 
     /// Ends the group if nothing came in; closes it if it was consumed, or cancelled.

@@ -782,7 +782,6 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// ```
     pub fn abort_all(&mut self) {
         self.driver().abort();
-        self.terminated &= self.driver().doomed.is_empty();
     }
 
     fn driver(&mut self) -> &mut GroupDriver<'env, T, E, K> {
@@ -1333,7 +1332,10 @@ impl<T, E, K: Flavor> Unpin for Group<'_, T, E, K> {}
 impl<T, E, K: Flavor> FusedFuture for Group<'_, T, E, K> {
     fn is_terminated(&self) -> bool {
         let is_idle = |hub: &Hub| hub.shared.len() == 0 && hub.shared.open() == 0;
-        self.terminated && self.look(is_idle).unwrap_or(true)
+        let is_over = |driver: &mut GroupDriver<'_, T, E, K>| {
+            driver.doomed.is_empty() && driver.hub().is_none_or(|hub| is_idle(hub))
+        };
+        self.terminated && self.driver.with(is_over)
     }
 }
 

@@ -328,6 +328,8 @@ impl<F> Line<F> {
         if self.is_empty() {
             *self = other;
         } else {
+            // What is pushed next comes after all of it.
+            self.spread();
             other.spread();
             self.places.append(&mut other.places);
             self.len += other.len;
@@ -338,6 +340,7 @@ impl<F> Line<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeMap;
     use alloc::vec;
 
     // H6
@@ -362,5 +365,85 @@ mod tests {
             .collect();
         assert_eq!(rest[..4], [20, 23, 33, 43]);
         assert_eq!((rest.len(), line.len, line.places.len()), (99, 0, 0));
+    }
+
+    /// Numbers that look random (xorshift).
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, end: usize) -> usize {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            (self.0 >> 16) as usize % end
+        }
+    }
+
+    // R8, H6
+    #[test]
+    fn a_line_is_a_sorted_map_whatever_comes_and_goes() {
+        const STEPS: usize = 20_000;
+        let mut random = Random(0x2545_f491_4f6c_dd1d);
+        let mut line = Line::new();
+        let mut map = BTreeMap::new();
+        // Those that may be put in later, as tasks that begin to count.
+        let mut later = Vec::new();
+        let mut next = 0;
+        for step in 0..STEPS {
+            // Mostly a few, at times many.
+            let full = if step / 1_000 % 4 == 3 { 100 } else { 6 };
+            match random.below(16) {
+                0..=5 if map.len() < full => {
+                    line.push(next, next);
+                    map.insert(next, next);
+                    next += 1;
+                }
+                6 => {
+                    later.push(next);
+                    next += 1;
+                }
+                7 if !later.is_empty() => {
+                    let index = later.swap_remove(random.below(later.len()));
+                    line.insert(index, index);
+                    map.insert(index, index);
+                }
+                8 | 9 if next > 0 => {
+                    let index = next - 1 - random.below(next.min(2 * full));
+                    assert_eq!(line.take(index), map.remove(&index));
+                }
+                10 if random.below(20) == 0 => {
+                    let end = (next + 2).saturating_sub(random.below(full));
+                    let mut taken = Vec::new();
+                    line.take_below(end, &mut taken);
+                    let rest = map.split_off(&end);
+                    assert!(taken.into_iter().eq(mem::replace(&mut map, rest)));
+                }
+                11 => {
+                    let mut other = Line::new();
+                    for _ in 0..random.below(7) {
+                        other.push(next, next);
+                        map.insert(next, next);
+                        next += 1;
+                    }
+                    for _ in 0..random.below(3) {
+                        if let Some((index, _)) = other.pop() {
+                            map.remove(&index);
+                        }
+                    }
+                    line.append(other);
+                }
+                12 if map.is_empty() => line.clear(),
+                13 if random.below(500) == 0 => {
+                    let tasks = mem::replace(&mut line, Line::new()).into_tasks();
+                    assert!(tasks.eq(mem::take(&mut map).into_values()));
+                }
+                _ => assert_eq!(line.pop(), map.pop_first()),
+            }
+            assert!(line.indices().eq(map.keys().copied()), "step {step}");
+            assert_eq!(
+                (line.len, line.first()),
+                (map.len(), map.keys().next().copied())
+            );
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `drive`: the group and any other future, neither of them parked.
 
 use std::future::{pending, poll_fn, ready};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Poll, Waker};
@@ -310,4 +311,24 @@ fn the_waker_of_the_future_may_be_moved_cloned_and_woken_from_any_thread() {
     // R4: nobody is there any more.
     waker.lock().unwrap().take().unwrap().wake();
     assert_eq!(polls.load(SeqCst), 2);
+}
+
+// P2, P5
+#[test]
+fn what_panics_beside_a_group_is_polled_when_drive_is_polled_again() {
+    let root = Root::new();
+    let mut group = ErrGroup::<(), ()>::new();
+    group.spawn(pending());
+    let mut polls = 0;
+    let panics_once = poll_fn(|_| {
+        polls += 1;
+        if polls == 1 {
+            resume_unwind(Box::new(7_u8));
+        }
+        Poll::Ready(polls)
+    });
+    let mut drive = Box::pin(group.drive(panics_once));
+    let panicked = catch_unwind(AssertUnwindSafe(|| root.poll(&mut drive).is_ready()));
+    assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&7_u8));
+    assert_eq!(root.poll(&mut drive), Poll::Ready(Some(2)));
 }

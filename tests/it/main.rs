@@ -6,6 +6,8 @@ mod common;
 
 mod abort;
 mod abort_cost;
+#[cfg(feature = "std")]
+mod abort_panics;
 mod auto_traits;
 mod auto_traits_every;
 mod auto_traits_handles;
