@@ -181,7 +181,7 @@ where
             running.drop_each(steps);
         }
         if let Some(queue) = queue {
-            steps.drop_each(queue.into_tasks());
+            queue.drop_each(steps);
         }
         steps.drop_each(doomed);
         steps.run(|| self.notice_room());
@@ -192,7 +192,7 @@ where
         self.turn(Gate::Failed);
         if let Some(queue) = self.take_queue() {
             self.share().shared.leave(queue.len());
-            steps.drop_each(queue.into_tasks());
+            queue.drop_each(steps);
         }
     }
 

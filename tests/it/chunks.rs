@@ -1,10 +1,11 @@
 //! Groups of more than one chunk.
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use crate::common::{Root, probes};
-use errgroup::ErrGroup;
+use crate::common::{Root, probes, restless, yields};
+use errgroup::{ErrGroup, scope};
 
 // R2, H2
 #[test]
@@ -45,4 +46,33 @@ fn a_chunk_that_was_polled_before_its_token_holds_up_no_poll() {
     waker.lock().unwrap().as_ref().unwrap().wake_by_ref();
     assert!(root.poll(&mut group).is_pending());
     assert_eq!(probes[68].polls(), 2);
+}
+
+// R2, R13: the body stays, so that the chunks do, too
+#[test]
+fn a_chunk_whose_woken_tasks_are_aborted_by_a_body_holds_up_no_poll() {
+    let polls = Arc::new(AtomicUsize::new(0));
+    let scope = scope(async |s| {
+        for _ in 0..3 {
+            for _ in 0..200 {
+                s.spawn(pending());
+                s.spawn(restless(&polls));
+            }
+            yields(5).await;
+            s.abort_all();
+            yields(1).await;
+            assert_eq!((s.len(), s.running()), (0, 0));
+        }
+        for _ in 0..200 {
+            s.spawn(async {
+                yields(1).await;
+                Ok(())
+            });
+        }
+        Ok::<_, ()>(5)
+    });
+    let (result, rounds) = Root::new().run(scope);
+    assert_eq!(result, Ok(5));
+    assert!(rounds < 40, "{rounds}");
+    assert!(polls.load(SeqCst) < 600 * rounds);
 }
