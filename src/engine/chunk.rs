@@ -128,11 +128,17 @@ impl<F> Chunk<F> {
     /// Takes the task out of a slot with its index, if there is one.
     fn vacate(&mut self, word: &Word, count: Count<'_>, place: usize) -> Option<(usize, F)> {
         let slot = self.slots.get_mut(place)?;
-        let (index, task) = (slot.index, slot.task.take()?);
+        let left = (slot.index, slot.task.take()?);
+        self.has_vacated(word, count, place);
+        Some(left)
+    }
+
+    /// The task in a slot was taken out.
+    #[inline(always)]
+    fn has_vacated(&mut self, word: &Word, count: Count<'_>, place: usize) {
         self.woken &= !(1 << place);
         word.vacate(1 << place);
         count.subtract_one();
-        Some((index, task))
     }
 
     /// Puts a task into the first vacant slot, and says which that is.
@@ -318,9 +324,8 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
             return false;
         };
         let (index, task) = (*index, turn.take().expect("it is here"));
-        self.chunk.woken &= !(1 << place);
-        self.word.vacate(1 << place);
-        self.parker.count().subtract_one();
+        let count = self.parker.count();
+        self.chunk.has_vacated(self.word, count, place);
         self.source.has_left(self.parker, index);
         self.source.is_done(Done {
             index,
