@@ -2,43 +2,23 @@
 
 use std::future::Future;
 
-use futures::poll;
-use futures::stream::StreamExt;
 use futures_buffered::{FuturesUnordered, try_join_all};
 
-use super::{Outcomes, Run, Set, Who};
+use super::stream::{Peer, Streamed};
+use super::{Run, Who};
 use crate::tasks::{Boxed, Outcome};
 
-pub(crate) struct Buffered(FuturesUnordered<Boxed>);
+pub(crate) type Buffered = Streamed<FuturesUnordered<Boxed>>;
 
-impl Who for Buffered {
+impl Peer for FuturesUnordered<Boxed> {
     const NAME: &'static str = "futures-buffered";
-}
 
-impl Set for Buffered {
     fn new() -> Self {
-        Self(FuturesUnordered::new())
+        FuturesUnordered::new()
     }
 
-    fn add(&mut self, task: impl Future<Output = Outcome> + Send + 'static) {
-        self.0.push(Box::pin(task));
-    }
-
-    async fn turn(&mut self) {
-        let _ = poll!(self.0.next());
-    }
-
-    async fn finish(mut self) -> Outcome {
-        while let Some(outcome) = self.0.next().await {
-            outcome?;
-        }
-        Ok(())
-    }
-}
-
-impl Outcomes for Buffered {
-    async fn next(&mut self) -> Option<Outcome> {
-        self.0.next().await
+    fn push(&mut self, task: Boxed) {
+        FuturesUnordered::push(self, task);
     }
 }
 

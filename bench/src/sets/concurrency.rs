@@ -2,43 +2,23 @@
 
 use std::future::Future;
 
-use futures::poll;
-use futures::stream::StreamExt;
 use futures_concurrency::future::{FutureGroup, TryJoin};
 
-use super::{Outcomes, Run, Set, Who};
+use super::stream::{Peer, Streamed};
+use super::{Run, Who};
 use crate::tasks::{Boxed, Outcome};
 
-pub(crate) struct ConcurrencyGroup(FutureGroup<Boxed>);
+pub(crate) type ConcurrencyGroup = Streamed<FutureGroup<Boxed>>;
 
-impl Who for ConcurrencyGroup {
+impl Peer for FutureGroup<Boxed> {
     const NAME: &'static str = "futures-concurrency";
-}
 
-impl Set for ConcurrencyGroup {
     fn new() -> Self {
-        Self(FutureGroup::new())
+        FutureGroup::new()
     }
 
-    fn add(&mut self, task: impl Future<Output = Outcome> + Send + 'static) {
-        self.0.insert(Box::pin(task));
-    }
-
-    async fn turn(&mut self) {
-        let _ = poll!(self.0.next());
-    }
-
-    async fn finish(mut self) -> Outcome {
-        while let Some(outcome) = self.0.next().await {
-            outcome?;
-        }
-        Ok(())
-    }
-}
-
-impl Outcomes for ConcurrencyGroup {
-    async fn next(&mut self) -> Option<Outcome> {
-        self.0.next().await
+    fn push(&mut self, task: Boxed) {
+        self.insert(task);
     }
 }
 

@@ -3,42 +3,23 @@
 use std::future::Future;
 
 use futures::future::try_join_all;
-use futures::poll;
-use futures::stream::{FuturesUnordered, StreamExt};
+use futures::stream::FuturesUnordered;
 
-use super::{Outcomes, Run, Set, Who};
+use super::stream::{Peer, Streamed};
+use super::{Run, Who};
 use crate::tasks::{Boxed, Outcome};
 
-pub(crate) struct Unordered(FuturesUnordered<Boxed>);
+pub(crate) type Unordered = Streamed<FuturesUnordered<Boxed>>;
 
-impl Who for Unordered {
+impl Peer for FuturesUnordered<Boxed> {
     const NAME: &'static str = "FuturesUnordered";
-}
 
-impl Set for Unordered {
     fn new() -> Self {
-        Self(FuturesUnordered::new())
+        FuturesUnordered::new()
     }
 
-    fn add(&mut self, task: impl Future<Output = Outcome> + Send + 'static) {
-        self.0.push(Box::pin(task));
-    }
-
-    async fn turn(&mut self) {
-        let _ = poll!(self.0.next());
-    }
-
-    async fn finish(mut self) -> Outcome {
-        while let Some(outcome) = self.0.next().await {
-            outcome?;
-        }
-        Ok(())
-    }
-}
-
-impl Outcomes for Unordered {
-    async fn next(&mut self) -> Option<Outcome> {
-        self.0.next().await
+    fn push(&mut self, task: Boxed) {
+        FuturesUnordered::push(self, task);
     }
 }
 

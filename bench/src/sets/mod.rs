@@ -9,6 +9,7 @@ mod concurrency;
 mod errgroup;
 mod executor;
 mod futures;
+mod stream;
 mod tokio;
 mod unicycle;
 
