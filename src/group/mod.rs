@@ -44,8 +44,9 @@ use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Refused, closed, closed_or_full};
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::Lane;
-use crate::group::shared::{Gate, Hub, Shared};
+use crate::group::shared::{BODY, Gate, Hub, Shared};
 use crate::group::spawner::Spawner;
+use crate::group::special::Body;
 use crate::group::task::{Extra, Noted, Plain, Task, What};
 use crate::util::sync::{Lock, std_only};
 
@@ -921,8 +922,6 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// ended: a [scope](crate::scope()) with the limit, the grace, `catch_panics` and `keep_going`
     /// of the group.
     ///
-    /// Equivalent to: `async fn scope(self, body) -> Result<R, E>`
-    ///
     /// The body is one of the tasks: it is polled when it was woken, and may await whatever it
     /// likes. It has no index, does not count towards the limit, and [`abort_all`](Spawner::abort_all)
     /// spares it. What was spawned into the group before belongs to the scope, too. The future of the
@@ -968,16 +967,26 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     /// assert_eq!(sum.await, Ok(4950));
     /// # });
     /// ```
-    pub fn scope<R, B, Fut>(
-        self,
-        body: B,
-    ) -> impl Future<Output = Result<R, E>> + use<'env, R, E, K, B, Fut>
+    pub async fn scope<R, B, Fut>(mut self, body: B) -> Result<R, E>
     where
         B: FnOnce(Spawner<'env, (), E, K>) -> Fut,
         Fut: Future<Output = Result<R, E>>,
         K: Accepts<'env, Fut, R>,
     {
-        scope::run(self, body)
+        let mut place = None;
+        if !self.driver().owes_failure() {
+            let future = body(self.spawner());
+            let driver = self.driver();
+            let hub = driver.share().clone();
+            let (value, body) = Body::new(&hub);
+            let body = make::<K, _, _>((future, body), BODY, &hub);
+            driver.queue.set_body(body);
+            place = Some(value);
+        }
+        poll_fn(|cx| self.poll(cx, Aim::Scope, &mut Alone)).await;
+        self.driver().take_result()?;
+        let value = place.and_then(|place| place.with(Option::take));
+        Ok(value.expect("a body that did not fail has a value"))
     }
 }
 

@@ -191,8 +191,9 @@ struct Place<F> {
     task: Option<F>,
 }
 
+/// So many places a line has from the start.
 const FEW: usize = 4;
-/// So many places are made when these are not enough.
+/// So many more are made when these are not enough.
 const CAPACITY: usize = 16;
 /// So many empty places do not matter.
 const GAPS: usize = 32;
@@ -276,7 +277,7 @@ impl<F> Line<F> {
         self.len += 1;
     }
 
-    /// Forgets empty places, of which alone there are some.
+    /// Forgets the places, of which all are empty.
     fn clear(&mut self) {
         self.from = self.to;
         self.places.clear();

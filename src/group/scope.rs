@@ -1,31 +1,26 @@
 //! Scopes: a body that spawns tasks, and ends when all of them have ended.
 
-use core::future::{Future, poll_fn};
+use core::future::Future;
 
 use crate::context::CancelContext;
-use crate::engine::beside::Alone;
 use crate::error::Cancelled;
-use crate::group::aim::Aim;
-use crate::group::flavor::{Accepts, make};
-use crate::group::shared::BODY;
-use crate::group::spawner::{ErrSpawner, LocalErrSpawner, Spawner};
-use crate::group::special::Body;
-use crate::group::{ErrGroup, Group, LocalErrGroup};
+use crate::group::spawner::{ErrSpawner, LocalErrSpawner};
+use crate::group::{ErrGroup, LocalErrGroup};
 
 /// Runs a body that may spawn tasks, and ends when the body and all tasks have ended.
 ///
 /// The body is polled as one of the tasks, so whatever it awaits, no task stands still meanwhile.
-/// It does not count for a limit that it sets with [`set_limit`](Spawner::set_limit). Tasks may
+/// It does not count for a limit that it sets with [`set_limit`](crate::Spawner::set_limit). Tasks may
 /// borrow what the scope may borrow, from outside of it; they may not borrow from the body, which
 /// may end before them. So a scope inside of another one mostly
 /// [needs `async move`](crate#things-that-bite).
 ///
 /// The scope fails as a fail-fast group does: the first error, of the body or of a task, drops
 /// everything else. To end it early and well, the body calls
-/// [`abort_all`](Spawner::abort_all) and returns a value.
+/// [`abort_all`](crate::Spawner::abort_all) and returns a value.
 ///
 /// This is the nursery of trio. For a scope with a limit, or one that
-/// [keeps going](Group::keep_going), see [`Group::scope`].
+/// [keeps going](crate::Group::keep_going), see [`Group::scope`](crate::Group::scope).
 ///
 /// Equivalent to: `async fn scope(body) -> Result<R, E>`
 ///
@@ -131,7 +126,7 @@ where
 ///
 /// The body gets the context, a [child](CancelContext::child) of `parent`. When it is cancelled,
 /// by the first error or from above, `grace` begins; body and tasks are polled until they return,
-/// and dropped when the grace is over, as in [`with_grace`](Group::with_grace).
+/// and dropped when the grace is over, as in [`with_grace`](crate::Group::with_grace).
 ///
 /// # Examples
 ///
@@ -233,33 +228,4 @@ where
 {
     let (context, group) = LocalErrGroup::with_grace(parent, grace);
     group.scope(|spawner| body(spawner, context))
-}
-
-/// What [`Group::scope`] gives.
-///
-/// That is beside the other methods: of one that is elsewhere, rustc tells the private path.
-pub(super) async fn run<'env, R, E, K, B, Fut>(
-    mut group: Group<'env, (), E, K>,
-    body: B,
-) -> Result<R, E>
-where
-    K: Accepts<'env, Fut, R>,
-    B: FnOnce(Spawner<'env, (), E, K>) -> Fut,
-    Fut: Future<Output = Result<R, E>>,
-{
-    let mut place = None;
-    if !group.driver().owes_failure() {
-        let future = body(group.spawner());
-        let driver = group.driver();
-        let hub = driver.share().clone();
-        let (value, body) = Body::new(&hub);
-        driver
-            .queue
-            .set_body(make::<K, _, _>((future, body), BODY, &hub));
-        place = Some(value);
-    }
-    poll_fn(|cx| group.poll(cx, Aim::Scope, &mut Alone)).await;
-    group.driver().take_result()?;
-    let value = place.and_then(|place| place.with(Option::take));
-    Ok(value.expect("a body that did not fail has a value"))
 }
