@@ -1,7 +1,6 @@
 //! What a group does when it is polled: the one loop behind every way to drive it.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
@@ -12,6 +11,7 @@ use crate::engine::Engine;
 use crate::engine::beside::Companion;
 use crate::error::BoxError;
 use crate::group::aim::{Aim, End};
+use crate::group::doomed::{Doomed, Remains};
 use crate::group::feed::{Feed, is_startable};
 use crate::group::graceful::{Grace, Graceful};
 use crate::group::mail::{Mail, Refused, admit};
@@ -20,13 +20,6 @@ use crate::group::queue::{Lane, Queue};
 use crate::group::shared::{Aborts, BODY, Gate, Hub, Shared};
 use crate::util::panic::sequence;
 use crate::util::sync::{Arc, Payload};
-
-/// What is left of a task that was aborted.
-pub(super) enum Doomed<E, F> {
-    Task(F),
-    /// Its destructor has panicked, which was caught.
-    Error(E),
-}
 
 /// The state of a group that only its owner touches.
 ///
@@ -47,8 +40,8 @@ pub(crate) struct Driver<T, E, F, G> {
     pub(super) aim: Aim,
     /// What is kept for whoever asks.
     pub(super) kept: Option<Box<Outcomes<T, E>>>,
-    /// What was aborted, and is still here, in the order in which it is dropped or given out.
-    pub(super) doomed: VecDeque<(usize, Doomed<E, F>)>,
+    /// What was aborted, and is still here.
+    pub(super) doomed: Doomed<E, F>,
     pub(super) graceful: Option<Box<Graceful<E, G>>>,
     pub(super) keep_going: bool,
     pub(super) cause_from: Option<fn(&E) -> BoxError>,
@@ -70,7 +63,7 @@ where
             ended: None,
             aim: Aim::Next,
             kept: None,
-            doomed: VecDeque::new(),
+            doomed: Doomed::default(),
             graceful: None,
             keep_going: false,
             cause_from: None,
@@ -397,7 +390,7 @@ where
             // One that is running was woken, and ends by itself.
             if let Some(task) = self.queue.take(index) {
                 hub.shared.leave(1);
-                self.doomed.push_back((index, Doomed::Task(task)));
+                self.doomed.push(index, Remains::Task(task));
             }
         }
         if below > 0 {
@@ -443,10 +436,10 @@ where
             let doomed = mem::take(&mut self.doomed);
             sequence(|steps| steps.drop_each(doomed));
         }
-        while let Some((index, doomed)) = self.doomed.pop_front() {
-            let has_ended = match doomed {
-                Doomed::Task(task) => self.feed().1.has_ended(index, None, task),
-                Doomed::Error(error) => {
+        while let Some((index, remains)) = self.doomed.pop() {
+            let has_ended = match remains {
+                Remains::Task(task) => self.feed().1.has_ended(index, None, task),
+                Remains::Error(error) => {
                     self.ended = Some((index, Err(error)));
                     true
                 }

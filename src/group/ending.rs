@@ -7,7 +7,8 @@ use core::task::Context;
 
 use crate::error::{CancelKind, Cancelled};
 use crate::group::aim::{Aim, End};
-use crate::group::driver::{Doomed, Driver};
+use crate::group::doomed::Remains;
+use crate::group::driver::Driver;
 use crate::group::queue::Queue;
 use crate::group::shared::{BODY, Gate};
 use crate::util::panic::{Sequence, sequence};
@@ -133,13 +134,13 @@ where
     /// Keeps the errors of tasks that were aborted before the grace was over, as far as they are
     /// wanted.
     fn keep_caught(&mut self) {
-        for (index, doomed) in mem::take(&mut self.doomed) {
+        for (index, remains) in mem::take(&mut self.doomed) {
             let has_error = self.kept.as_ref().is_some_and(|kept| kept.has_error());
-            match doomed {
-                Doomed::Error(error) if self.aim.keeps_outcomes() || !has_error => {
+            match remains {
+                Remains::Error(error) if self.aim.keeps_outcomes() || !has_error => {
                     self.kept.get_or_insert_default().push_error(index, error);
                 }
-                doomed => self.doomed.push_back((index, doomed)),
+                remains => self.doomed.push(index, remains),
             }
         }
     }
@@ -222,9 +223,9 @@ where
             hub.shared.leave(tasks.len());
             let tasks = tasks
                 .into_iter()
-                .map(|(index, task)| (index, Doomed::Task(task)));
-            for (index, doomed) in doomed.into_iter().chain(tasks) {
-                steps.run(|| self.drop_aborted(index, doomed));
+                .map(|(index, task)| (index, Remains::Task(task)));
+            for (index, remains) in doomed.into_iter().chain(tasks) {
+                steps.run(|| self.drop_aborted(index, remains));
             }
             self.set_reason(reason);
             self.turn(before);
@@ -234,16 +235,16 @@ where
     }
 
     /// Drops a task. If its destructor panics, and that is to be caught, its error remains.
-    fn drop_aborted(&mut self, index: usize, doomed: Doomed<E, F>) {
-        let error = match (doomed, self.catch) {
-            (Doomed::Task(task), None) => return drop(task),
-            (Doomed::Task(task), Some(convert)) => match catch(|| drop(task)) {
+    fn drop_aborted(&mut self, index: usize, remains: Remains<E, F>) {
+        let error = match (remains, self.catch) {
+            (Remains::Task(task), None) => return drop(task),
+            (Remains::Task(task), Some(convert)) => match catch(|| drop(task)) {
                 Ok(()) => return,
                 Err(payload) => convert(payload),
             },
-            (Doomed::Error(error), _) => error,
+            (Remains::Error(error), _) => error,
         };
-        self.doomed.push_back((index, Doomed::Error(error)));
+        self.doomed.push(index, Remains::Error(error));
     }
 
     /// Ends the group if nothing came in; closes it if it was consumed, or cancelled.

@@ -1,6 +1,7 @@
 //! Groups of fallible futures, and the ways to drive and to finish them.
 
 mod aim;
+mod doomed;
 mod driver;
 mod ending;
 mod feed;

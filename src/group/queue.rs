@@ -1,7 +1,6 @@
 //! Tasks that wait to be started.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -171,18 +170,18 @@ impl<F> Queue<F> {
 ///
 /// # Invariants
 ///
-/// 1. The indices are sorted, and those in `few` come before those in `places`.
-/// 2. The very first tasks go to `few`, to the place `to`, and leave from the place `from`. Those
-///    after them go to `places`.
-/// 3. Places of tasks that were taken out of the middle are empty, and `len` are not. Of empty
-///    places there are not many more than of others, or few. So taking out a task costs O(log n)
-///    in the long run, however many there are.
+/// 1. The places are sorted by their indices; those of `few` come before those of `more`.
+/// 2. The very first `to` tasks went to `few`, and those after them to `more`.
+/// 3. Places of tasks that have left are empty, and `len` are not. All before the place `from` are
+///    empty, counted from the first of `few`. In `more` there are not many more empty ones than
+///    others, or than were pushed there since there were not: so it costs O(1) to pop a task and
+///    O(log n) to take one out, in the long run, however many there are.
 struct Line<F> {
     /// Most groups have no more tasks than find a place here.
     few: [Place<F>; FEW],
+    more: Vec<Place<F>>,
     from: usize,
     to: usize,
-    places: VecDeque<Place<F>>,
     len: usize,
 }
 
@@ -213,9 +212,9 @@ impl<F> Line<F> {
     const fn new() -> Self {
         Line {
             few: [const { Place::EMPTY }; FEW],
+            more: Vec::new(),
             from: 0,
             to: 0,
-            places: VecDeque::new(),
             len: 0,
         }
     }
@@ -231,13 +230,13 @@ impl<F> Line<F> {
     }
 
     fn indices(&self) -> impl Iterator<Item = usize> {
-        let places = self.few.iter().chain(&self.places);
+        let places = self.few.iter().chain(&self.more).skip(self.from);
         places.filter_map(Place::index)
     }
 
     /// Drops all tasks, and leaves places that are good for nothing.
     fn drop_each(&mut self, steps: &mut Sequence) {
-        for place in self.few.iter_mut().chain(&mut self.places) {
+        for place in self.few.iter_mut().chain(&mut self.more) {
             if let Some(task) = place.task.take() {
                 steps.run(|| drop(task));
             }
@@ -248,60 +247,70 @@ impl<F> Line<F> {
     fn push(&mut self, index: usize, task: F) {
         let task = Some(task);
         let place = Place { index, task };
-        self.len += 1;
         if let Some(vacant) = self.few.get_mut(self.to) {
             *vacant = place;
             self.to += 1;
-            return;
+        } else {
+            if self.more.len() == self.more.capacity() {
+                self.make_room();
+            }
+            self.more.push(place);
         }
-        if self.places.capacity() == 0 {
-            self.places = VecDeque::with_capacity(CAPACITY);
-        }
-        self.places.push_back(place);
+        self.len += 1;
     }
 
-    /// Lets the empty places go if there are too many.
-    fn tidy(&mut self) {
-        if self.places.len() > 2 * self.len + GAPS {
-            self.places.retain(|place| place.task.is_some());
+    /// Makes room in `more`, which is full: by letting go the empty places if these are the most.
+    #[cold]
+    fn make_room(&mut self) {
+        if self.more.capacity() == 0 {
+            self.more.reserve_exact(CAPACITY);
+        } else if self.more.len() > 2 * self.len {
+            self.close_up();
         }
+    }
+
+    /// Lets the empty places of `more` go.
+    fn close_up(&mut self) {
+        self.more.retain(|place| place.task.is_some());
+        self.from = self.from.min(FEW);
     }
 
     /// Puts a task between the others.
     #[cold]
     fn insert(&mut self, index: usize, task: F) {
         self.spread();
-        let place = self.places.partition_point(|place| place.index < index);
+        let place = self.more.partition_point(|place| place.index < index);
         let task = Some(task);
-        self.places.insert(place, Place { index, task });
+        self.more.insert(place, Place { index, task });
         self.len += 1;
     }
 
     /// Forgets the places, of which all are empty.
     fn clear(&mut self) {
         self.from = self.to;
-        self.places.clear();
+        self.more.clear();
     }
 
-    /// Moves everything to `places`.
+    /// Moves everything to `more`, where then no place is empty.
     fn spread(&mut self) {
-        for place in self.few[self.from..self.to].iter_mut().rev() {
-            self.places.push_front(mem::replace(place, Place::EMPTY));
-        }
+        let few = mem::replace(&mut self.few, [const { Place::EMPTY }; FEW]);
+        self.more.splice(..0, few);
         (self.from, self.to) = (FEW, FEW);
+        self.close_up();
     }
 
     #[inline(always)]
     fn pop(&mut self) -> Option<(usize, F)> {
+        if self.len == 0 {
+            return None;
+        }
         loop {
-            let mut place = Place::EMPTY;
-            if self.from < self.to {
-                mem::swap(&mut place, &mut self.few[self.from]);
-                self.from += 1;
-            } else {
-                place = self.places.pop_front()?;
-            }
-            if let Some(task) = place.task {
+            let place = match self.few.get_mut(self.from) {
+                None => &mut self.more[self.from - FEW],
+                Some(place) => place,
+            };
+            self.from += 1;
+            if let Some(task) = place.task.take() {
                 self.len -= 1;
                 return Some((place.index, task));
             }
@@ -314,13 +323,15 @@ impl<F> Line<F> {
             .iter_mut()
             .find(|place| place.index() == Some(index));
         let place = few.or_else(|| {
-            let places = &mut self.places;
-            let place = places.binary_search_by_key(&index, |place| place.index);
-            places.get_mut(place.ok()?)
+            let more = &mut self.more;
+            let place = more.binary_search_by_key(&index, |place| place.index);
+            more.get_mut(place.ok()?)
         });
         let task = place?.task.take()?;
         self.len -= 1;
-        self.tidy();
+        if self.more.len() > 2 * self.len + GAPS {
+            self.close_up();
+        }
         Some(task)
     }
 
@@ -337,7 +348,7 @@ impl<F> Line<F> {
             // What is pushed next comes after all of it.
             self.spread();
             other.spread();
-            self.places.append(&mut other.places);
+            self.more.append(&mut other.more);
             self.len += other.len;
         }
     }
@@ -359,7 +370,7 @@ mod tests {
         for index in (0..1_000).filter(|index| index % 10 != 3) {
             assert_eq!(line.take(index), Some(index));
             assert_eq!(line.take(index), None);
-            assert!(line.places.len() <= 2 * line.len + GAPS);
+            assert!(line.more.len() <= 2 * line.len + GAPS);
         }
         assert_eq!(line.len, 100);
         let mut taken = Vec::new();
@@ -370,7 +381,10 @@ mod tests {
             .map(|(index, _)| index)
             .collect();
         assert_eq!(rest[..4], [20, 23, 33, 43]);
-        assert_eq!((rest.len(), line.len, line.places.len()), (99, 0, 0));
+        assert_eq!(
+            (rest.len(), line.len, line.from),
+            (99, 0, FEW + line.more.len())
+        );
     }
 
     /// Numbers that look random (xorshift).
