@@ -69,9 +69,13 @@ impl Future for Sleep {
     }
 }
 
+/// Shows whether it will ever be ready: it will not when it was, or if its time is too long for the
+/// clock.
 impl fmt::Debug for Sleep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sleep").finish_non_exhaustive()
+        f.debug_struct("Sleep")
+            .field("will_fire", &self.0.will_fire())
+            .finish_non_exhaustive()
     }
 }
 

@@ -550,10 +550,12 @@ impl Default for CancelContext {
     }
 }
 
+/// Shows of what kind its reason is, if it is cancelled. The cause is left out: it may hold the
+/// context itself.
 impl fmt::Debug for CancelContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelContext")
-            .field("is_cancelled", &self.is_cancelled())
+            .field("cancelled", &self.node.kind())
             .finish_non_exhaustive()
     }
 }
@@ -660,7 +662,7 @@ impl Drop for Cancelling {
 impl fmt::Debug for Cancelling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cancelling")
-            .field("is_cancelled", &self.node.is_cancelled())
+            .field("cancelled", &self.node.kind())
             .finish_non_exhaustive()
     }
 }
@@ -727,7 +729,7 @@ where
 impl<Fut> fmt::Debug for Run<Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run")
-            .field("is_cancelled", &self.cancelling.node.is_cancelled())
+            .field("cancelled", &self.cancelling.node.kind())
             .finish_non_exhaustive()
     }
 }
@@ -772,6 +774,7 @@ impl Drop for DropGuard {
 
 impl fmt::Debug for DropGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DropGuard").finish_non_exhaustive()
+        let context = self.context.as_ref().expect("only `disarm` takes it");
+        f.debug_tuple("DropGuard").field(context).finish()
     }
 }

@@ -192,6 +192,13 @@ impl Node {
         self.nearest_set().is_some()
     }
 
+    /// Of what kind the reason is, without writing it down anywhere.
+    pub(crate) fn kind(&self) -> Option<CancelKind> {
+        let nearest = self.nearest_set()?;
+        let reason = nearest.reason.get();
+        Some(reason.map_or(CancelKind::DeadlineExceeded, Cancelled::kind))
+    }
+
     fn is_due(&self) -> bool {
         self.due.as_ref().is_some_and(|due| due())
     }

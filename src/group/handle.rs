@@ -195,8 +195,11 @@ impl<U> FusedFuture for TaskHandle<U> {
 
 impl<U> fmt::Debug for TaskHandle<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `is_finished` would wait for a lock.
+        let finished = self.terminated || self.target.is_gone();
         f.debug_struct("TaskHandle")
             .field("index", &self.index())
+            .field("finished", &finished)
             .finish_non_exhaustive()
     }
 }
@@ -437,7 +440,11 @@ impl<U> Drop for Started<U> {
 
 impl<U> fmt::Debug for Started<U> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Started").finish_non_exhaustive()
+        let mut started = f.debug_struct("Started");
+        if let Some(index) = self.start.index() {
+            started.field("index", &index);
+        }
+        started.finish_non_exhaustive()
     }
 }
 
@@ -493,8 +500,11 @@ impl Drop for KeepOpen {
     }
 }
 
+/// Shows how many of them keep the group open.
 impl fmt::Debug for KeepOpen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeepOpen").finish_non_exhaustive()
+        f.debug_struct("KeepOpen")
+            .field("kept_open", &self.hub.shared.open())
+            .finish_non_exhaustive()
     }
 }

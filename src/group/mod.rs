@@ -1390,7 +1390,8 @@ where
     }
 }
 
-/// Lists the unfinished tasks: index, name, and whether it is running or queued.
+/// Lists the unfinished tasks: index, name, and whether it is running or queued. Then the limit, if
+/// there is one, how many [`KeepOpen`]s there are, and whether it has failed or is closed.
 impl<T, E, K: Flavor> fmt::Debug for Group<'_, T, E, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It never waits: if another thread is at the same group just now, a part is left out.
@@ -1416,8 +1417,19 @@ impl<T, E, K: Flavor> fmt::Debug for Group<'_, T, E, K> {
         });
         let mut group = f.debug_struct("Group");
         group.field("tasks", &tasks.collect::<Vec<_>>());
-        if let Some(open) = hub.map(|hub| hub.shared.open()).filter(|&open| open > 0) {
-            group.field("kept_open", &open);
+        if let Some(hub) = hub {
+            let (limit, open) = (hub.shared.limit(), hub.shared.open());
+            if limit < usize::MAX {
+                group.field("limit", &limit);
+            }
+            if open > 0 {
+                group.field("kept_open", &open);
+            }
+            match hub.shared.gate() {
+                Gate::Failed => _ = group.field("failed", &true),
+                Gate::Closed => _ = group.field("closed", &true),
+                Gate::Open | Gate::Paused => {}
+            }
         }
         group.finish_non_exhaustive()
     }

@@ -269,6 +269,11 @@ impl<U> Start<U> {
         drop(note);
     }
 
+    /// The index of the task, unless it has none yet or somebody is just writing there.
+    pub(super) fn index(&self) -> Option<usize> {
+        self.note.try_with(|note| note.as_ref()?.index()).flatten()
+    }
+
     fn with_note(&self, f: impl FnOnce(&mut Note)) {
         self.note.with(|note| note.as_mut().map(f));
     }

@@ -161,6 +161,13 @@ impl Note {
         }
     }
 
+    pub(crate) fn index(&self) -> Option<usize> {
+        match self.stage {
+            Stage::Queued(index) | Stage::Running(index) => Some(index),
+            Stage::New | Stage::Over => None,
+        }
+    }
+
     pub(crate) fn taken(&mut self, index: usize) {
         self.stage = Stage::Queued(index);
         let shared = &self.hub.shared;

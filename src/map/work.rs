@@ -41,7 +41,7 @@ pin_project! {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Running,
     /// A poll has not come to an end: it goes on, or something has panicked.
@@ -182,7 +182,8 @@ impl<S, F, Fut> Work<S, F, Fut> {
         f.debug_struct(name)
             .field("limit", &self.limit)
             .field("taken", &self.taken)
-            .field("stage", &self.stage)
+            .field("running", &self.engine.len())
+            .field("over", &self.is_over())
             .finish_non_exhaustive()
     }
 

@@ -110,10 +110,8 @@ fn a_million_running_tasks_that_end_in_any_order_are_not_quadratic() {
         while root.poll(&mut group).is_pending() && root.wakes() > 0 {}
         open.set(true);
         for number in 0..wakers.len() {
-            wakers[number * stride % wakers.len()]
-                .take()
-                .unwrap()
-                .wake();
+            let number = number as u64 * stride % wakers.len() as u64;
+            wakers[number as usize].take().unwrap().wake();
         }
         assert_eq!(root.run(&mut group).0, Ok(()));
     }

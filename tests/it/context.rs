@@ -356,19 +356,19 @@ fn debug_shows_whether_it_is_cancelled() {
     let guard = context.drop_guard();
     assert_eq!(
         format!("{context:?}"),
-        "CancelContext { is_cancelled: false, .. }"
+        "CancelContext { cancelled: None, .. }"
     );
     context.cancel();
     assert_eq!(
         format!("{context:?}"),
-        "CancelContext { is_cancelled: true, .. }"
+        "CancelContext { cancelled: Some(Cancelled), .. }"
     );
     assert_eq!(
         format!("{waiting:?}"),
-        "Cancelling { is_cancelled: true, .. }"
+        "Cancelling { cancelled: Some(Cancelled), .. }"
     );
-    assert_eq!(format!("{run:?}"), "Run { is_cancelled: true, .. }");
-    assert_eq!(format!("{guard:?}"), "DropGuard { .. }");
+    assert_eq!(format!("{run:?}"), "Run { cancelled: Some(Cancelled), .. }");
+    assert_eq!(format!("{guard:?}"), format!("DropGuard({context:?})"));
 }
 
 #[test]

@@ -1619,27 +1619,26 @@ fn debug_lists_the_unfinished_tasks() {
     let mut group = Group::new().limit(2);
     let spawner = group.spawner();
     let probe = Probe::<Unit>::new();
-    assert_eq!(format!("{group:?}"), "Group { tasks: [], .. }");
+    assert_eq!(format!("{group:?}"), "Group { tasks: [], limit: 2, .. }");
     group.spawn(probe.task());
     spawner.spawn_named("reader", pending());
     spawner.spawn_named(String::from("a \"writer\""), pending());
     let handle = spawner.spawn_with_handle(pending::<Unit>());
     spawner.spawn_background(pending());
-    let listed = r#"Group { tasks: [0: queued, 1 "reader": queued, 2 "a \"writer\"": queued, 3: queued, 4: queued], .. }"#;
+    let listed = r#"Group { tasks: [0: queued, 1 "reader": queued, 2 "a \"writer\"": queued, 3: queued, 4: queued], limit: 2, .. }"#;
     assert_eq!(format!("{group:?}"), listed);
     assert!(root.poll(&mut group).is_pending());
-    let listed = r#"Group { tasks: [0: running, 1 "reader": running, 2 "a \"writer\"": queued, 3: queued, 4: running], .. }"#;
+    let listed = r#"Group { tasks: [0: running, 1 "reader": running, 2 "a \"writer\"": queued, 3: queued, 4: running], limit: 2, .. }"#;
     assert_eq!(format!("{group:?}"), listed);
     probe.finish(Ok(()));
     handle.abort();
     assert!(root.poll(&mut group).is_pending());
-    let listed =
-        r#"Group { tasks: [1 "reader": running, 2 "a \"writer\"": running, 4: running], .. }"#;
+    let listed = r#"Group { tasks: [1 "reader": running, 2 "a \"writer\"": running, 4: running], limit: 2, .. }"#;
     assert_eq!(format!("{group:?}"), listed);
     let pretty = "Group {\n    tasks: [\n        1 \"reader\": running,";
     assert!(format!("{group:#?}").starts_with(pretty));
     group.abort_all();
-    assert_eq!(format!("{group:?}"), "Group { tasks: [], .. }");
+    assert_eq!(format!("{group:?}"), "Group { tasks: [], limit: 2, .. }");
 }
 
 #[test]
@@ -1664,10 +1663,13 @@ fn debug_of_a_handle_asks_nothing_of_its_value() {
     struct NotDebug;
     let group = Group::new();
     let handle = group.spawner().spawn_with_handle(async { Ok(NotDebug) });
-    assert_eq!(format!("{handle:?}"), "TaskHandle { index: 0, .. }");
+    assert_eq!(
+        format!("{handle:?}"),
+        "TaskHandle { index: 0, finished: false, .. }"
+    );
     let spawner = group.spawner();
     let mut start = pin!(spawner.start(async |started: Started<NotDebug>| {
-        assert_eq!(format!("{started:?}"), "Started { .. }");
+        assert_eq!(format!("{started:?}"), "Started { index: 1, .. }");
         started.ready(NotDebug);
         Ok(())
     }));
@@ -1693,7 +1695,10 @@ fn a_name_goes_with_its_task() {
     other.finish(Err("no"));
     assert_eq!(run(group.drive(pending::<()>())), None);
     spawner.spawn_named("refused", probe.task());
-    assert_eq!(format!("{group:?}"), "Group { tasks: [], .. }");
+    assert_eq!(
+        format!("{group:?}"),
+        "Group { tasks: [], failed: true, .. }"
+    );
 }
 
 // Everything at once

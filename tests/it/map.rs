@@ -700,12 +700,12 @@ fn debug_shows_how_far_it_is() {
     assert!(root.poll(&mut work).is_pending());
     assert_eq!(
         format!("{work:?}"),
-        "TryMap { limit: 4, taken: 4, stage: Running, .. }"
+        "TryMap { limit: 4, taken: 4, running: 4, over: false, .. }"
     );
     let work = try_for_each(0..9, 4, |_| pending::<Result<(), ()>>());
     assert_eq!(
         format!("{work:?}"),
-        "TryForEach { limit: 4, taken: 0, stage: Running, .. }"
+        "TryForEach { limit: 4, taken: 0, running: 0, over: false, .. }"
     );
 }
 
