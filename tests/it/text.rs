@@ -684,7 +684,7 @@ fn nothing_is_locked_while_it_is_printed() {
                 handle.abort();
                 drop(spawner.keep_open());
                 let _ = format!("{group:?} {spawner:?} {handle:?} {open:?}");
-                assert!(group.len() > 0 && !handle.is_finished());
+                assert!(!group.is_empty() && !handle.is_finished());
             }),
             "{group:?} {spawner:?} {handle:?} {open:?}"
         )
