@@ -1,6 +1,11 @@
 //! Runs fallible futures together, on any executor, without spawning: a group succeeds as one or
 //! fails as one, and its tasks may borrow from the stack.
 //!
+//! ```toml
+//! [dependencies]
+//! errgroup = "0.1" # Or, from the repository: { git = "https://github.com/errgroup-rs/errgroup" }
+//! ```
+//!
 //! ```
 //! use errgroup::ErrGroup;
 //!
@@ -19,6 +24,19 @@
 //! A group is one future. It polls its tasks itself, so it needs no executor of its own: it runs
 //! on smol, async-std, tokio, [embassy](#running-under-embassy) or a bare `block_on`. Nothing runs
 //! before it is polled, and nothing after it is dropped.
+//!
+//! # Why not `JoinSet` or `FuturesUnordered`?
+//!
+//! - tokio's `JoinSet` spawns. So it needs tokio, its tasks may not borrow, cannot spawn siblings,
+//!   and run on when one has failed, until you abort them. It uses several cores, which a group
+//!   does not do by itself.
+//! - `FuturesUnordered` is polled in place, as a group is, and is the bare set. A limit, values in
+//!   order, spawning from inside, a cause for the siblings and time for their goodbye are left to
+//!   you. Under tokio's budget [at least half of 64 busy readers starve](#running-under-tokio) in it.
+//!
+//! These and others are [compared](#compared-with) below, and [what it costs][costs] is measured.
+//!
+//! [costs]: https://github.com/errgroup-rs/errgroup#what-it-costs
 //!
 //! # What an error does
 //!
@@ -420,22 +438,43 @@
 //! test that shows what the peer really does, or a source. The token is tokio-util's
 //! `CancellationToken`.
 //!
-//! | | errgroup | JoinSet | TaskTracker<br>+ token | Futures<br>Unordered | buffer_<br>unordered | futures-<br>buffered | futures-<br>concurrency | moro | tokio-<br>graceful-<br>shutdown | Go's<br>errgroup |
-//! |---|---|---|---|---|---|---|---|---|---|---|
-//! | tasks may borrow from the stack | yes | no | partly: if tracked | yes | yes | yes | yes | yes | no | yes |
-//! | the first error stops the siblings | yes | no: you abort | no: you cancel | yes | yes | yes | yes | partly: late | no: it asks | no: it asks |
-//! | a task may spawn siblings | yes | no | yes | no | partly: a channel | partly: a channel | partly: a channel | partly: late | yes | partly: not at a limit |
-//! | a limit on how many run | yes | no | no | no | yes | yes | yes | no | no | yes |
-//! | outcomes in the order of the spawns | yes | no | partly: handles | no | no | yes | partly: joins | partly: handles | no | no |
-//! | time for a goodbye, then a hard stop | yes | no | partly: no stop | no | no | no | no | no | yes | partly: no stop |
-//! | siblings see the cause of a cancel | yes | no | no | no | no | no | no | no | no | yes |
-//! | all errors | yes | yes | partly: handles | yes | yes | yes | yes | partly: handles | yes | no |
-//! | what becomes of a panic | passed on, or an error | an error | an error of its handle | passed on | passed on | passed on | passed on | aborts the process | an error | ends the program |
-//! | works without `std` | yes | no | no | yes | yes | yes | yes | no | no | no |
-//! | uses several cores by itself | no | yes | yes | no | no | no | no | no | yes | yes |
-//! | nobody starves under tokio's budget | yes | yes | yes | no | no | partly: a feature | no | no | yes | yes |
-//! | runs on any executor | yes | no | partly: if tracked | yes | yes | yes | yes | yes | no | no |
-//! | a task may outlive its owner | no | yes | yes | no | no | no | no | no | no | yes |
+//! Those that spawn:
+//!
+//! | | errgroup | JoinSet | TaskTracker + token | tokio-graceful-<br>shutdown | Go's errgroup |
+//! |---|---|---|---|---|---|
+//! | tasks may borrow from the stack | yes | no | partly: if tracked | no | yes |
+//! | the first error stops the siblings | yes | no: you abort | no: you cancel | no: it asks | no: it asks |
+//! | a task may spawn siblings | yes | no | yes | yes | partly: not at a limit |
+//! | a limit on how many run | yes | no | no | no | yes |
+//! | outcomes in the order of the spawns | yes | no | partly: handles | no | no |
+//! | time for a goodbye, then a hard stop | yes | no | partly: no stop | yes | partly: no stop |
+//! | siblings see the cause of a cancel | yes | no | no | no | yes |
+//! | all errors | yes | yes | partly: handles | yes | no |
+//! | what becomes of a panic | passed on, or an error | an error | an error of its handle | an error | ends the program |
+//! | works without `std` | yes | no | no | no | no |
+//! | uses several cores by itself | no | yes | yes | yes | yes |
+//! | nobody starves under tokio's budget | yes | yes | yes | yes | yes |
+//! | runs on any executor | yes | no | partly: if tracked | no | no |
+//! | a task may outlive its owner | no | yes | yes | no | yes |
+//!
+//! Those that are polled in place, as a group is:
+//!
+//! | | errgroup | Futures<br>Unordered | buffer_<br>unordered | futures-<br>buffered | futures-<br>concurrency | moro |
+//! |---|---|---|---|---|---|---|
+//! | tasks may borrow from the stack | yes | yes | yes | yes | yes | yes |
+//! | the first error stops the siblings | yes | yes | yes | yes | yes | partly: late |
+//! | a task may spawn siblings | yes | no | partly: a channel | partly: a channel | partly: a channel | partly: late |
+//! | a limit on how many run | yes | no | yes | yes | yes | no |
+//! | outcomes in the order of the spawns | yes | no | no | yes | partly: joins | partly: handles |
+//! | time for a goodbye, then a hard stop | yes | no | no | no | no | no |
+//! | siblings see the cause of a cancel | yes | no | no | no | no | no |
+//! | all errors | yes | yes | yes | yes | yes | partly: handles |
+//! | what becomes of a panic | passed on, or an error | passed on | passed on | passed on | passed on | aborts the process |
+//! | works without `std` | yes | yes | yes | yes | yes | no |
+//! | uses several cores by itself | no | no | no | no | no | no |
+//! | nobody starves under tokio's budget | yes | no | no | partly: a feature | no | no |
+//! | runs on any executor | yes | yes | yes | yes | yes | yes |
+//! | a task may outlive its owner | no | no | no | no | no | no |
 //!
 //! [proofs]: https://github.com/errgroup-rs/errgroup/tree/main/bench/compared#readme
 //!

@@ -10,11 +10,15 @@ use super::style::{self, Drawn, Shape, Side, coloured_text, shape, text};
 use crate::measure::{Measured, geometric_mean};
 use crate::row::Room;
 
-const WIDTH: i32 = 960;
+const WIDTH: i32 = 900;
 const LEFT: i32 = 250;
 const RIGHT: i32 = 780;
 const TOP: i32 = 84;
 const LINE: i32 = 24;
+// GitHub shows it at 850 pixels and less, where these are still legible.
+const TEXT: i32 = 17;
+const SMALL: i32 = 16;
+const LARGE: i32 = 18;
 /// The axis goes from one of it to so many. What is beyond stands at the edge.
 const WIDEST: f64 = 8.0;
 
@@ -47,22 +51,22 @@ fn draw_kinds(path: &Path, title: &str, kinds: &[(Room, Vec<f64>)], all: f64) ->
     let bottom = TOP + LINE * (kinds.len() as i32 + 1);
     let area = SVGBackend::new(path, (WIDTH as u32, (bottom + 56) as u32)).into_drawing_area();
     area.fill(&WHITE)?;
-    text(&area, (16, 20), Side::Right, 20, title)?;
+    text(&area, (16, 20), Side::Right, 22, title)?;
     shape(&area, (LEFT, 50), Shape::Ring, 4, style::VERMILLION)?;
-    text(&area, (LEFT + 12, 50), Side::Right, 14, "a row")?;
+    text(&area, (LEFT + 12, 50), Side::Right, TEXT, "a row")?;
     shape(&area, (LEFT + 80, 50), Shape::Diamond, 7, style::VERMILLION)?;
     text(
         &area,
         (LEFT + 94, 50),
         Side::Right,
-        14,
+        TEXT,
         "geometric mean of these rows",
     )?;
     coloured_text(
         &area,
         (pixel(1.0) - 8, TOP - 12),
         Side::Left,
-        13,
+        SMALL,
         style::BLUE,
         "cheaper",
     )?;
@@ -70,11 +74,17 @@ fn draw_kinds(path: &Path, title: &str, kinds: &[(Room, Vec<f64>)], all: f64) ->
         &area,
         (pixel(1.0) + 8, TOP - 12),
         Side::Right,
-        13,
+        SMALL,
         style::BLUE,
         "dearer",
     )?;
-    text(&area, (RIGHT + 28, TOP - 12), Side::Right, 13, "mean, rows")?;
+    text(
+        &area,
+        (RIGHT + 28, TOP - 12),
+        Side::Right,
+        SMALL,
+        "mean, rows",
+    )?;
 
     for ratio in [0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0] {
         let line = vec![(pixel(ratio), TOP), (pixel(ratio), bottom)];
@@ -86,7 +96,7 @@ fn draw_kinds(path: &Path, title: &str, kinds: &[(Room, Vec<f64>)], all: f64) ->
             &area,
             (pixel(ratio), bottom + 12),
             Side::Middle,
-            14,
+            TEXT,
             &ratio.to_string(),
         )?;
     }
@@ -95,14 +105,14 @@ fn draw_kinds(path: &Path, title: &str, kinds: &[(Room, Vec<f64>)], all: f64) ->
         &area,
         ((LEFT + RIGHT) / 2, bottom + 36),
         Side::Middle,
-        14,
+        TEXT,
         label,
     )?;
 
     let mut y = TOP + LINE / 2;
     for (room, ratios) in kinds {
         let mean = geometric_mean(ratios.iter().copied()).expect("there are some");
-        text(&area, (LEFT - 18, y), Side::Left, 14, room.title())?;
+        text(&area, (LEFT - 18, y), Side::Left, TEXT, room.title())?;
         area.draw(&PathElement::new(vec![(LEFT, y), (RIGHT, y)], style::LIGHT))?;
         for &ratio in ratios {
             shape(&area, (pixel(ratio), y), Shape::Ring, 4, style::VERMILLION)?;
@@ -115,7 +125,7 @@ fn draw_kinds(path: &Path, title: &str, kinds: &[(Room, Vec<f64>)], all: f64) ->
             style::VERMILLION,
         )?;
         let what = format!("{mean:.2},  {}", ratios.len());
-        text(&area, (RIGHT + 28, y), Side::Right, 14, &what)?;
+        text(&area, (RIGHT + 28, y), Side::Right, TEXT, &what)?;
         y += LINE;
     }
     let count: usize = kinds.iter().map(|(_, ratios)| ratios.len()).sum();
@@ -123,13 +133,20 @@ fn draw_kinds(path: &Path, title: &str, kinds: &[(Room, Vec<f64>)], all: f64) ->
         &area,
         (LEFT - 18, y),
         Side::Left,
-        15,
+        LARGE,
         style::BLUE,
         "All of it",
     )?;
     shape(&area, (pixel(all), y), Shape::Diamond, 8, style::BLACK)?;
     let what = format!("{all:.2},  {count}");
-    coloured_text(&area, (RIGHT + 28, y), Side::Right, 15, style::BLUE, &what)?;
+    coloured_text(
+        &area,
+        (RIGHT + 28, y),
+        Side::Right,
+        LARGE,
+        style::BLUE,
+        &what,
+    )?;
     area.present()?;
     Ok(())
 }
