@@ -3,7 +3,8 @@
 //!
 //! ```toml
 //! [dependencies]
-//! errgroup = "0.1" # Or, from the repository: { git = "https://github.com/errgroup-rs/errgroup" }
+//! errgroup = "0.1"
+//! # From the repository: { git = "https://github.com/errgroup-rs/errgroup" }
 //! ```
 //!
 //! ```
@@ -40,12 +41,12 @@
 //!
 //! # What an error does
 //!
-//! | | `.await`, `collect` | `wait_all`, `settle` | `first_ok` | `ready`, `drive` | `next`, `results` |
+//! | | .await, collect | wait_all, settle | first_ok | ready, drive | next, results |
 //! |---|---|---|---|---|---|
-//! | [`new()`](Group::new) | the first error drops siblings and queue, and is returned in the same poll | everything runs to its end | the first success drops the rest | the first error drops siblings and queue, and is kept for the finishing call; `false` / `None` | every outcome; you decide |
-//! | [`.keep_going()`](Group::keep_going) | everything runs; then the first error | same | same | outcomes are kept | same |
-//! | [`with_context`](Group::with_context) | the first error cancels the context and drops the queue; running tasks are polled until they return | the first error cancels the context; queued tasks still start, and see it | errors cancel nothing | as in the first column; `false` / `None` at once | same |
-//! | [`with_grace`](Group::with_grace) | the same, and what still runs when the grace is over is dropped; without an error before, the result is `E::from(reason)` | the same; a dropped or queued task's outcome is `E::from(reason)` | such outcomes count as errors | as above | such outcomes are yielded, lowest index first |
+//! | [new()](Group::new) | the first error drops siblings and queue, and is returned in the same poll | everything runs to its end | the first success drops the rest | the first error drops siblings and queue, and is kept for the finishing call; `false` / `None` | every outcome; you decide |
+//! | [.keep_going()](Group::keep_going) | everything runs; then the first error | same | same | outcomes are kept | same |
+//! | [with_context](Group::with_context) | the first error cancels the context and drops the queue; running tasks are polled until they return | the first error cancels the context; queued tasks still start, and see it | errors cancel nothing | as in the first column; `false` / `None` at once | same |
+//! | [with_grace](Group::with_grace) | the same, and what still runs when the grace is over is dropped; without an error before, the result is `E::from(reason)` | the same; a dropped or queued task's outcome is `E::from(reason)` | such outcomes count as errors | as above | such outcomes are yielded, lowest index first |
 //!
 //! The failure is always the first error in time, the root cause: what siblings say when they are
 //! cancelled because of it never replaces it.

@@ -430,6 +430,9 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
 
     /// How many tasks are running or queued.
     ///
+    /// Asked from another thread than that of the group, it may count a task that ends meanwhile
+    /// together with the one that takes its place, and so be above the limit.
+    ///
     /// # Examples
     ///
     /// ```
