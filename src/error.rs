@@ -497,7 +497,7 @@ fn chain(error: &dyn Error) -> Result<String, fmt::Error> {
     Ok(chain)
 }
 
-/// The future that [`try_spawn`](crate::Group::try_spawn) did not take.
+/// Gives back the future that [`try_spawn`](crate::Group::try_spawn) did not take.
 ///
 /// # Examples
 ///
@@ -581,9 +581,10 @@ impl<Fut> Error for TrySpawnError<Fut> {}
 ///
 /// If it ended with an error, that goes to its group.
 ///
-/// `?` makes no `std::io::Error` of it, unlike of [`Cancelled`], `Panicked` and [`TooLarge`]. Where
-/// the errors of the group are those: `s.start(body).await.map_err(io::Error::other)?`. An error of
-/// the task still comes first, and is the one that the group gives.
+/// `?` makes no `std::io::Error` of it, unlike of [`Cancelled`], [`Panicked`](struct.Panicked.html)
+/// and [`TooLarge`]. Where the errors of the group are those:
+/// `s.start(body).await.map_err(io::Error::other)?`. An error of the task still comes first, and is
+/// the one that the group gives.
 ///
 /// # Examples
 ///
@@ -732,7 +733,7 @@ std_only! {
 
     impl Error for Panicked {}
 
-    /// [`TimedOut`](std::io::ErrorKind::TimedOut) for a deadline, otherwise
+    /// Its kind is [`TimedOut`](std::io::ErrorKind::TimedOut) for a deadline, otherwise
     /// [`Other`](std::io::ErrorKind::Other).
     ///
     /// It is never [`Interrupted`](std::io::ErrorKind::Interrupted), after which the loops of the
@@ -764,14 +765,14 @@ std_only! {
         }
     }
 
-    /// [`Other`](std::io::ErrorKind::Other).
+    /// Its kind is [`Other`](std::io::ErrorKind::Other).
     impl From<Panicked> for std::io::Error {
         fn from(panicked: Panicked) -> Self {
             std::io::Error::other(panicked)
         }
     }
 
-    /// [`InvalidInput`](std::io::ErrorKind::InvalidInput).
+    /// Its kind is [`InvalidInput`](std::io::ErrorKind::InvalidInput).
     impl From<TooLarge> for std::io::Error {
         fn from(error: TooLarge) -> Self {
             std::io::Error::new(std::io::ErrorKind::InvalidInput, error)

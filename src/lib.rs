@@ -73,7 +73,7 @@
 //!   [`buffered`] and [`buffer_unordered`] give the outputs as a stream.
 //! - The errors: [`Cancelled`], [`Errors`], whose [`report`](Errors::report) and
 //!   [`report_with`](Errors::report_with) write each with its sources, [`TrySpawnError`],
-//!   [`StartError`], [`TooLarge`], `Panicked`.
+//!   [`StartError`], [`TooLarge`], [`Panicked`](struct.Panicked.html).
 //! - [`flavor`], for code that is generic over [`ErrGroup`] and [`LocalErrGroup`].
 //! - [Recipes](recipes): servers with `select!`, supervisors, hedged requests, timeouts, and more.
 //!
@@ -496,8 +496,8 @@
 //! # Features
 //!
 //! - `std` (default): [`catch_panics`](Group#method.catch_panics), destructors that panic one after the
-//!   other, conversions of [`Cancelled`], [`TooLarge`] and `Panicked` into `std::io::Error`.
-//!   Without it the crate is `no_std` and needs `alloc`.
+//!   other, conversions of [`Cancelled`], [`TooLarge`] and [`Panicked`](struct.Panicked.html) into
+//!   `std::io::Error`. Without it the crate is `no_std` and needs `alloc`.
 //! - `time`: `CancelContext::with_timeout` and `time::sleep`, on async-io, whose reactor works under
 //!   every executor.
 //! - `tokio`: `on_tokio::spawn` and `on_tokio::spawn_blocking`, and `try_spawn` and

@@ -247,7 +247,8 @@
 //! future. In a [`LocalErrGroup`](crate::LocalErrGroup) that bound works.
 //!
 //! A worker that panics takes the supervisor with it. If it should start again, too, run it in a
-//! group of its own with [`catch_panics`](crate::Group#method.catch_panics), which makes an error of it:
+//! group of its own with [`catch_panics`](crate::Group#method.catch_panics), which makes an error of it,
+//! a [`Panicked`](../struct.Panicked.html):
 //!
 #![cfg_attr(feature = "std", doc = "```")]
 #![cfg_attr(not(feature = "std"), doc = "```ignore")]

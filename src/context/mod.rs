@@ -17,7 +17,7 @@ use crate::util::list::Key;
 use crate::util::panic::{drop_quietly, in_passing, sequence};
 use crate::util::sync::Arc;
 
-/// A node in a tree of cancellations.
+/// Tells work to stop, and why: a node in a tree of cancellations.
 ///
 /// Cancelling a context cancels its children, their children and so on, and never its parent.
 /// Work watches a context with [`run`](CancelContext::run), [`cancelled`](CancelContext::cancelled)

@@ -28,13 +28,17 @@ use crate::util::sync::Arc;
 /// assert_eq!(state(&ErrGroup::<(), ()>::new()), "0 run, 0 wait");
 /// assert_eq!(state(&LocalErrGroup::<(), ()>::new()), "0 run, 0 wait");
 /// ```
-pub trait Flavor: Boxes {}
-
-/// How a flavour stores tasks.
-pub trait Boxes: Sized {
+pub trait Flavor: Sized {
     /// A boxed task.
     type Task<'env, O>: Future<Output = O> + Unpin;
+
+    #[doc(hidden)]
+    const SEALED: Seal;
 }
+
+/// Nobody can name it elsewhere, so that there are no flavours but these two.
+#[derive(Debug)]
+pub struct Seal;
 
 /// The flavours that take the future `Fut`, with values of type `U` that go elsewhere than to the
 /// group.
@@ -80,40 +84,44 @@ pub trait Boxes: Sized {
     note = "use a `LocalErrGroup` (or `local_scope`, `local_scope_in`), whose tasks need not be `Send`",
     note = "or make it `Send`: its value, what it captures, and what it holds across an `.await` must not be an `Rc`, a borrow of a `RefCell` or the like; to see which of it is not `Send`, pass the future to a function that takes an `impl Send`"
 )]
-pub trait Accepts<'env, Fut, U = ()>: Flavor + Wraps<'env, Fut, U> {}
+pub trait Accepts<'env, Fut, U = ()>: Flavor {
+    /// It is the flavour itself. As a trait above this one, `Wraps` would stand in every page.
+    #[doc(hidden)]
+    type Boxer: Wraps<'env, Self, Fut, U>;
+}
 
 /// Whoever takes a future takes it in every wrapping.
-pub trait Wraps<'env, Fut, U>:
-    Erases<'env, Task<Fut, Plain>>
-    + Erases<'env, Task<Fut, Noted>>
-    + Erases<'env, Task<Fut, Abortable>>
-    + Erases<'env, Task<Fut, Handled<U>>>
-    + Erases<'env, Task<Fut, Starting<U>>>
-    + Erases<'env, Task<Fut, Body<U>>>
-    + Erases<'env, Lazy<U, Fut>>
+pub trait Wraps<'env, K: Flavor, Fut, U>:
+    Erases<'env, K, Task<Fut, Plain>>
+    + Erases<'env, K, Task<Fut, Noted>>
+    + Erases<'env, K, Task<Fut, Abortable>>
+    + Erases<'env, K, Task<Fut, Handled<U>>>
+    + Erases<'env, K, Task<Fut, Starting<U>>>
+    + Erases<'env, K, Task<Fut, Body<U>>>
+    + Erases<'env, K, Lazy<U, Fut>>
 {
 }
 
-impl<'env, Fut, U, K> Wraps<'env, Fut, U> for K where
-    K: Erases<'env, Task<Fut, Plain>>
-        + Erases<'env, Task<Fut, Noted>>
-        + Erases<'env, Task<Fut, Abortable>>
-        + Erases<'env, Task<Fut, Handled<U>>>
-        + Erases<'env, Task<Fut, Starting<U>>>
-        + Erases<'env, Task<Fut, Body<U>>>
-        + Erases<'env, Lazy<U, Fut>>
+impl<'env, K: Flavor, Fut, U, B> Wraps<'env, K, Fut, U> for B where
+    B: Erases<'env, K, Task<Fut, Plain>>
+        + Erases<'env, K, Task<Fut, Noted>>
+        + Erases<'env, K, Task<Fut, Abortable>>
+        + Erases<'env, K, Task<Fut, Handled<U>>>
+        + Erases<'env, K, Task<Fut, Starting<U>>>
+        + Erases<'env, K, Task<Fut, Body<U>>>
+        + Erases<'env, K, Lazy<U, Fut>>
 {
 }
 
-/// The flavours that can box a future of type `W`.
-pub trait Erases<'env, W>: Flavor {
+/// What can box a future of type `W` as a task of the flavour `K`.
+pub trait Erases<'env, K: Flavor, W> {
     /// Forgets the type of a boxed future.
-    fn erase(task: Box<W>) -> Self::Task<'env, W::Output>
+    fn erase(task: Box<W>) -> K::Task<'env, W::Output>
     where
         W: Future;
 }
 
-/// Tasks are `Send`, and so is the group: an [`ErrGroup`](crate::ErrGroup).
+/// The flavour of an [`ErrGroup`](crate::ErrGroup): tasks are `Send`, and so is the group.
 ///
 /// # Examples
 ///
@@ -125,7 +133,7 @@ pub trait Erases<'env, W>: Flavor {
 #[derive(Debug)]
 pub enum Sending {}
 
-/// Tasks need not be `Send`: those of a [`LocalErrGroup`](crate::LocalErrGroup).
+/// The flavour of a [`LocalErrGroup`](crate::LocalErrGroup): tasks need not be `Send`.
 ///
 /// # Examples
 ///
@@ -137,10 +145,10 @@ pub enum Sending {}
 #[derive(Debug)]
 pub enum Local {}
 
-impl Flavor for Sending {}
-
-impl Boxes for Sending {
+impl Flavor for Sending {
     type Task<'env, O> = Pin<Box<dyn Future<Output = O> + Send + 'env>>;
+
+    const SEALED: Seal = Seal;
 }
 
 #[diagnostic::do_not_recommend]
@@ -149,11 +157,12 @@ where
     Fut: Send + 'env,
     U: Send + 'env,
 {
+    type Boxer = Self;
 }
 
-impl<'env, W: Send + 'env> Erases<'env, W> for Sending {
+impl<'env, W: Send + 'env> Erases<'env, Self, W> for Sending {
     #[inline]
-    fn erase(task: Box<W>) -> Self::Task<'env, W::Output>
+    fn erase(task: Box<W>) -> <Sending as Flavor>::Task<'env, W::Output>
     where
         W: Future,
     {
@@ -161,18 +170,20 @@ impl<'env, W: Send + 'env> Erases<'env, W> for Sending {
     }
 }
 
-impl Flavor for Local {}
-
-impl Boxes for Local {
+impl Flavor for Local {
     type Task<'env, O> = Pin<Box<dyn Future<Output = O> + 'env>>;
+
+    const SEALED: Seal = Seal;
 }
 
 #[diagnostic::do_not_recommend]
-impl<'env, Fut: 'env, U: 'env> Accepts<'env, Fut, U> for Local {}
+impl<'env, Fut: 'env, U: 'env> Accepts<'env, Fut, U> for Local {
+    type Boxer = Self;
+}
 
-impl<'env, W: 'env> Erases<'env, W> for Local {
+impl<'env, W: 'env> Erases<'env, Self, W> for Local {
     #[inline]
-    fn erase(task: Box<W>) -> Self::Task<'env, W::Output>
+    fn erase(task: Box<W>) -> <Local as Flavor>::Task<'env, W::Output>
     where
         W: Future,
     {
@@ -182,13 +193,14 @@ impl<'env, W: 'env> Erases<'env, W> for Local {
 
 /// Makes a task of a future that was taken under this index.
 #[inline]
-pub(crate) fn make<'env, K, Fut, X>(
+pub(crate) fn make<'env, K, B, Fut, X>(
     (future, mut extra): (Fut, X),
     index: usize,
     hub: &Arc<Hub>,
 ) -> K::Task<'env, Option<X::Outcome>>
 where
-    K: Erases<'env, Task<Fut, X>>,
+    K: Flavor,
+    B: Erases<'env, K, Task<Fut, X>>,
     Fut: Future,
     Task<Fut, X>: Future<Output = Option<X::Outcome>>,
     X: Extra<Fut::Output>,
@@ -198,5 +210,5 @@ where
         BODY => trace::untraced(future),
         _ => trace::traced(future, hub, index),
     };
-    K::erase(Box::new(Task { future, extra }))
+    B::erase(Box::new(Task { future, extra }))
 }

@@ -39,7 +39,7 @@ use crate::engine::beside::{Alone, Beside, Companion, Driven};
 use crate::error::{Cancelled, Errors, StartError, TrySpawnError};
 use crate::group::aim::{Aim, End};
 use crate::group::driver::Driver;
-use crate::group::flavor::{Accepts, Boxes, Erases, Flavor, Local, Sending, make};
+use crate::group::flavor::{Accepts, Erases, Flavor, Local, Sending, make};
 use crate::group::graceful::{Grace, Lazy};
 use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Refused, closed, closed_or_full};
@@ -190,7 +190,8 @@ pub type LocalErrGroup<'env, T, E> = Group<'env, T, E, Local>;
 ///
 /// A task that panics panics out of the poll of the group, at once. If that is caught and the
 /// group is polled again, the task is gone and all others go on. With
-/// [`catch_panics`](Group#method.catch_panics) the panic becomes the task's error instead.
+/// [`catch_panics`](Group#method.catch_panics) the panic becomes the task's error instead, made of a
+/// [`Panicked`](struct.Panicked.html).
 ///
 /// When several tasks are dropped and the destructor of one panics, the others are dropped all
 /// the same, and then the panic goes on; the failure that led to it is given by the next call.
@@ -205,7 +206,7 @@ pub struct Group<'env, T, E, K: Flavor = Sending> {
 }
 
 type GroupDriver<'env, T, E, K> =
-    Driver<T, E, <K as Boxes>::Task<'env, Option<Result<T, E>>>, <K as Boxes>::Task<'env, ()>>;
+    Driver<T, E, <K as Flavor>::Task<'env, Option<Result<T, E>>>, <K as Flavor>::Task<'env, ()>>;
 
 /// Making groups.
 impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
@@ -305,7 +306,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         T: 'env,
         E: From<Cancelled> + 'env,
     {
-        let grace = K::erase(Box::new(Lazy::new(grace)));
+        let grace = K::Boxer::erase(Box::new(Lazy::new(grace)));
         Self::make_graceful(parent, Some(Grace::new(grace, E::from)))
     }
 
@@ -445,6 +446,9 @@ std_only! {
     impl<T, E, K: Flavor> Group<'_, T, E, K> {
         /// Makes a panic of a task, or of its destructor after it was done or aborted, its error.
         ///
+        /// The error is made of a [`Panicked`](crate::Panicked), which is one itself, has the text
+        /// of the panic, and can let it go on.
+        ///
         /// Tasks that are dropped with all others have no errors: after a failure, when a grace is
         /// over, and with the group. If the destructor of one panics there, the panic goes on when
         /// all are dropped.
@@ -506,7 +510,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, Fut>,
     {
-        drop(self.push(fut, Plain, Lane::Regular, closed));
+        drop(self.push::<K::Boxer, _, _>(fut, Plain, Lane::Regular, closed));
     }
 
     /// Spawns a task if there is room for it: if [`len`](Group::len) is below the limit. This is
@@ -537,7 +541,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, Fut>,
     {
-        let push = self.push(fut, Plain, Lane::Regular, closed_or_full);
+        let push = self.push::<K::Boxer, _, _>(fut, Plain, Lane::Regular, closed_or_full);
         push.map_err(|(fut, refused)| refused.error(fut))
     }
 
@@ -562,7 +566,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         K: Accepts<'env, Fut>,
     {
         let noted = Noted::new(self.driver().share(), What::Name(name.into()));
-        drop(self.push(fut, noted, Lane::Regular, closed));
+        drop(self.push::<K::Boxer, _, _>(fut, noted, Lane::Regular, closed));
     }
 
     /// Spawns a task that can be aborted, alone: `spawn` of tokio's `JoinSet`.
@@ -591,7 +595,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         K: Accepts<'env, Fut>,
     {
         let (handle, abortable) = AbortHandle::new(self.driver().share());
-        drop(self.push(fut, abortable, Lane::Regular, closed));
+        drop(self.push::<K::Boxer, _, _>(fut, abortable, Lane::Regular, closed));
         handle
     }
 
@@ -796,7 +800,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     }
 
     #[inline]
-    fn push<Fut, X>(
+    fn push<B, Fut, X>(
         &mut self,
         fut: Fut,
         extra: X,
@@ -804,14 +808,14 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         refusal: fn(&Hub) -> Option<Refused>,
     ) -> Result<(), (Fut, Refused)>
     where
-        K: Erases<'env, Task<Fut, X>>,
+        B: Erases<'env, K, Task<Fut, X>>,
         Fut: Future,
         Task<Fut, X>: Future<Output = Option<X::Outcome>>,
         X: Extra<Fut::Output, Outcome = Result<T, E>>,
     {
         let push = self
             .driver()
-            .push((fut, extra), lane, refusal, make::<K, _, _>);
+            .push((fut, extra), lane, refusal, make::<K, B, _, _>);
         push.map_err(|((fut, _), refused)| (fut, refused))
     }
 }
@@ -843,7 +847,7 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
         K: Accepts<'env, Fut, U>,
     {
         let (handle, handled) = TaskHandle::new(self.driver().share());
-        drop(self.push(fut, handled, Lane::Regular, closed));
+        drop(self.push::<K::Boxer, _, _>(fut, handled, Lane::Regular, closed));
         handle
     }
 
@@ -877,7 +881,7 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
         K: Accepts<'env, Fut>,
     {
         let noted = Noted::new(self.driver().share(), What::Background);
-        drop(self.push(fut, noted, Lane::Express, closed));
+        drop(self.push::<K::Boxer, _, _>(fut, noted, Lane::Express, closed));
     }
 
     /// Spawns a task, and drives the group until the task says that it is up; `None` if the group
@@ -980,7 +984,7 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
             let driver = self.driver();
             let hub = driver.share().clone();
             let (value, body) = Body::new(&hub);
-            let body = make::<K, _, _>((future, body), BODY, &hub);
+            let body = make::<K, K::Boxer, _, _>((future, body), BODY, &hub);
             driver.queue.set_body(body);
             place = Some(value);
         }

@@ -5,7 +5,7 @@ use core::fmt;
 use core::future::{Future, poll_fn};
 
 use crate::error::{StartError, TrySpawnError};
-use crate::group::flavor::{Accepts, Boxes, Flavor, Local, Sending, make};
+use crate::group::flavor::{Accepts, Flavor, Local, Sending, make};
 use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Mail, closed, closed_or_full};
 use crate::group::queue::Lane;
@@ -100,7 +100,7 @@ pub struct Spawner<'env, T, E, K: Flavor> {
     mail: Arc<GroupMail<'env, T, E, K>>,
 }
 
-pub(crate) type GroupMail<'env, T, E, K> = Mail<<K as Boxes>::Task<'env, Option<Result<T, E>>>>;
+pub(crate) type GroupMail<'env, T, E, K> = Mail<<K as Flavor>::Task<'env, Option<Result<T, E>>>>;
 
 impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
     pub(crate) fn new(mail: Arc<GroupMail<'env, T, E, K>>) -> Self {
@@ -140,10 +140,12 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, Fut>,
     {
-        drop(
-            self.mail
-                .push((fut, Plain), Lane::Regular, closed, make::<K, _, _>),
-        );
+        drop(self.mail.push(
+            (fut, Plain),
+            Lane::Regular,
+            closed,
+            make::<K, K::Boxer, _, _>,
+        ));
     }
 
     /// Spawns a task if there is room for it.
@@ -173,9 +175,12 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, Fut>,
     {
-        let push = self
-            .mail
-            .push((fut, Plain), Lane::Regular, closed_or_full, make::<K, _, _>);
+        let push = self.mail.push(
+            (fut, Plain),
+            Lane::Regular,
+            closed_or_full,
+            make::<K, K::Boxer, _, _>,
+        );
         push.map_err(|((fut, _), refused)| refused.error(fut))
     }
 
@@ -247,10 +252,12 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         K: Accepts<'env, Fut>,
     {
         let noted = Noted::new(self.hub(), What::Name(name.into()));
-        drop(
-            self.mail
-                .push((fut, noted), Lane::Regular, closed, make::<K, _, _>),
-        );
+        drop(self.mail.push(
+            (fut, noted),
+            Lane::Regular,
+            closed,
+            make::<K, K::Boxer, _, _>,
+        ));
     }
 
     /// Spawns a task that can be aborted, alone.
@@ -278,10 +285,12 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         K: Accepts<'env, Fut>,
     {
         let (handle, abortable) = AbortHandle::new(self.hub());
-        drop(
-            self.mail
-                .push((fut, abortable), Lane::Regular, closed, make::<K, _, _>),
-        );
+        drop(self.mail.push(
+            (fut, abortable),
+            Lane::Regular,
+            closed,
+            make::<K, K::Boxer, _, _>,
+        ));
         handle
     }
 
@@ -493,10 +502,12 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
         K: Accepts<'env, Fut, U>,
     {
         let (handle, handled) = TaskHandle::new(self.hub());
-        drop(
-            self.mail
-                .push((fut, handled), Lane::Regular, closed, make::<K, _, _>),
-        );
+        drop(self.mail.push(
+            (fut, handled),
+            Lane::Regular,
+            closed,
+            make::<K, K::Boxer, _, _>,
+        ));
         handle
     }
 
@@ -544,10 +555,12 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
         K: Accepts<'env, Fut>,
     {
         let noted = Noted::new(self.hub(), What::Background);
-        drop(
-            self.mail
-                .push((fut, noted), Lane::Express, closed, make::<K, _, _>),
-        );
+        drop(self.mail.push(
+            (fut, noted),
+            Lane::Express,
+            closed,
+            make::<K, K::Boxer, _, _>,
+        ));
     }
 
     /// Spawns a task, and waits until it says that it is up: until it calls
@@ -609,7 +622,7 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
         };
         drop(
             self.mail
-                .push((fut, starting), lane, closed, make::<K, _, _>),
+                .push((fut, starting), lane, closed, make::<K, K::Boxer, _, _>),
         );
         poll_fn(|cx| until_up.poll(cx)).await
     }

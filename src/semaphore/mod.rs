@@ -14,7 +14,8 @@ use crate::error::TooLarge;
 use crate::semaphore::permits::{Permits, Place};
 use crate::util::sync::{Arc, const_fn};
 
-/// A number of permits, of which each holder takes as many as its work weighs.
+/// Limits how much is done at once: a number of permits, of which everybody takes as many as the
+/// work weighs.
 ///
 /// It is strictly fair: permits are granted in the order in which the futures of
 /// [`acquire`](Semaphore::acquire) were first polled. Whoever asks for many holds up those who
