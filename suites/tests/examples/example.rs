@@ -42,10 +42,14 @@ pub(crate) fn binary(example: &str) -> PathBuf {
     if let Some(binary) = built.get(example) {
         return binary.clone();
     }
-    // TARGET/PROFILE/deps/this_test-0123
+    // TARGET/PROFILE/deps/this_test-0123, or TARGET/TRIPLE/PROFILE/deps/this_test-0123.
     let test = env::current_exe().expect("a test knows where it is");
     let profile = test.ancestors().nth(2).expect("it lies two levels deep");
     let target = profile.parent().expect("at least three");
+    let target = match env::var("CARGO_BUILD_TARGET") {
+        Ok(triple) if target.ends_with(&triple) => target.parent().expect("at least four"),
+        _ => target,
+    };
     let status = Command::new(env!("CARGO"))
         .current_dir(root())
         .args(["build", "--quiet", "--example", example])

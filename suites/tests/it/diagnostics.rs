@@ -13,7 +13,11 @@ fn check(name: &str, program: &str, library: &Path) -> Output {
     fs::write(&source, program).unwrap();
     let mut library_is = OsString::from("errgroup=");
     library_is.push(library);
-    Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
+    let mut rustc = Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()));
+    if let Some(triple) = std::env::var_os("CARGO_BUILD_TARGET") {
+        rustc.arg("--target").arg(triple);
+    }
+    rustc
         .args(["--edition=2024", "--emit=metadata", "--extern"])
         .arg(library_is)
         .arg("-L")
