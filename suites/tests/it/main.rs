@@ -16,7 +16,7 @@ mod paused_clock;
 #[cfg(feature = "tokio")]
 mod porting;
 #[cfg(feature = "std")]
-mod random_programs;
+mod random;
 #[cfg(feature = "std")]
 mod servers;
 #[cfg(feature = "time")]
