@@ -15,6 +15,7 @@ use errgroup::{CancelKind, Cancelled, Panicked};
 use proptest::prelude::*;
 
 mod groups;
+mod maps;
 
 /// What a task does in its polls, one after the other.
 #[derive(Clone, Debug)]
