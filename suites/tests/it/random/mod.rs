@@ -2,8 +2,13 @@
 //!
 //! `PROPTEST_CASES=100000` makes it a long run. A program that failed is kept by its seed in
 //! `proptest-regressions`, and comes first in every run; the file is to be committed with the mend.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Wake, Waker};
+
 use proptest::test_runner::{Config, RngSeed};
 
+mod semaphores;
 mod tasks;
 
 /// The same programs each time, unless it is to be a long run.
@@ -13,4 +18,49 @@ fn config() -> Config {
         config.rng_seed = RngSeed::Fixed(7);
     }
     config
+}
+
+/// One of those that there are.
+fn pick(all: impl Iterator<Item = usize>, number: usize) -> Option<usize> {
+    let all: Vec<_> = all.collect();
+    all.get(number.checked_rem(all.len())?).copied()
+}
+
+/// A waker that counts how often it is woken, and how often it is kept, and is a part of the
+/// program: it does something when it is woken.
+struct Alarm {
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+struct Bell {
+    wakes: AtomicUsize,
+    hook: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Alarm {
+    fn new(hook: impl Fn() + Send + Sync + 'static) -> Self {
+        let bell = Arc::new(Bell {
+            wakes: AtomicUsize::new(0),
+            hook: Box::new(hook),
+        });
+        let waker = Waker::from(bell.clone());
+        Alarm { bell, waker }
+    }
+
+    fn wakes(&self) -> usize {
+        self.bell.wakes.load(SeqCst)
+    }
+
+    /// How many clones somebody keeps.
+    fn kept(&self) -> usize {
+        Arc::strong_count(&self.bell) - 2
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wakes.fetch_add(1, SeqCst);
+        (self.hook)();
+    }
 }
