@@ -8,6 +8,7 @@ use std::task::{Wake, Waker};
 
 use proptest::test_runner::{Config, RngSeed};
 
+mod contexts;
 mod semaphores;
 mod tasks;
 
