@@ -250,9 +250,10 @@ where
     fn begin(&mut self, cx: &mut Context<'_>, aim: Aim) {
         self.engine.begin();
         let before = mem::replace(&mut self.aim, aim);
-        if self.ended.is_some() && before != Aim::Next {
-            // Code of the user has panicked before it was taken in.
-            self.take_in(cx, before);
+        if self.ended.is_some() {
+            // Code of the user has panicked before it was taken in. What the grace has to say comes
+            // after it.
+            self.absorb(cx, if before == Aim::Next { aim } else { before });
         }
         self.poll_graceful(cx);
     }
@@ -456,6 +457,11 @@ where
         if aim == Aim::Next {
             return Some(End::Outcome);
         }
+        self.absorb(cx, aim)
+    }
+
+    /// Takes in the outcome of a task, or keeps it if every outcome is to be given.
+    fn absorb(&mut self, cx: &mut Context<'_>, aim: Aim) -> Option<End> {
         match self.ended.take()? {
             (index, Ok(value)) => {
                 if aim.keeps_outcomes() && !self.is_cut_off(aim) {

@@ -909,6 +909,34 @@ fn a_grace_that_is_over_cuts_though_its_destructor_panics() {
     }
 }
 
+// R6, R7
+#[test]
+fn an_outcome_comes_before_those_of_a_grace_though_the_destructor_of_its_task_panics() {
+    for blast in BLASTS {
+        let make = |outcome: Result<usize, Fail>| {
+            let (context, mut group) = Group::with_grace(&CancelContext::new(), || ready(()));
+            group.spawn(Bomb(ready(outcome), blast));
+            assert!(forget(caught(|| ignore(Root::new().poll_new(group.next())))).is_none());
+            group.spawn(pending());
+            context.cancel();
+            group
+        };
+        for (name, finish) in FINISHES {
+            assert_eq!(
+                finish(make(Err("no".into())))[0],
+                Err("no".into()),
+                "{name}"
+            );
+        }
+        for outcome in [Ok(7), Err("no".into())] {
+            let mut group = make(outcome.clone());
+            let given: Vec<_> = std::iter::from_fn(|| run(group.next())).collect();
+            let reason = Fail::Cancelled(CancelKind::Cancelled);
+            assert_eq!(given, [outcome, Err(reason)]);
+        }
+    }
+}
+
 #[test]
 fn a_grace_that_is_over_cuts_though_its_output_panics_as_it_is_dropped() {
     for blast in BLASTS {
