@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use super::{
-    Aim, Fault, Last, Script, Scripted, Shared, State, Step, Value, World, patience, poll_once,
+    Aim, AtDrop, Fault, Last, Script, Scripted, Shared, State, Step, Value, World, patience,
+    poll_once,
 };
 use crate::common::{OnDrop, Root};
 use crate::random::config;
@@ -174,6 +175,7 @@ impl Stream for Items {
             }
             None => {
                 source.ended = true;
+                world.open_by = 0;
                 Poll::Ready(None)
             }
         }
@@ -235,14 +237,18 @@ where
     }
 }
 
-fn task<T: Value>(world: &Shared, script: Script) -> Scripted<T, impl Fn(Step) + use<T>> {
+fn task<T: Value>(
+    world: &Shared,
+    script: Script,
+) -> Scripted<T, impl Fn(Step, Option<bool>) + use<T>> {
     let id = world.lock().add(&script, false);
     Scripted {
         world: world.clone(),
         id,
         steps: script.steps.into(),
         last: script.last,
-        spawn: |_| unreachable!(),
+        at_drop: script.at_drop,
+        spawn: |_, _| unreachable!(),
         value: PhantomData,
     }
 }
@@ -282,6 +288,8 @@ fn run(program: &Program) -> Vec<String> {
         Kind::TryMap | Kind::TryForEach => Aim::Keep,
     };
     world.consumed = true;
+    // By its source.
+    world.open_by = 1;
     let items = Items {
         world: Shared(Arc::new(Mutex::new(world))),
         source: Arc::new(Mutex::new(Source {
@@ -399,8 +407,11 @@ fn programs() -> impl Strategy<Value = Program> {
         1 => Just(Step::Hog),
     ];
     let last = prop_oneof![40 => Just(Last::Ok), 2 => Just(Last::Err), 1 => Just(Last::Panic)];
-    let script =
-        (prop::collection::vec(step, 0..3), last).prop_map(|(steps, last)| Script { steps, last });
+    let script = (prop::collection::vec(step, 0..3), last).prop_map(|(steps, last)| Script {
+        steps,
+        last,
+        at_drop: AtDrop::Nothing,
+    });
     let piece = prop_oneof![
         80 => script.prop_map(Piece::Item),
         8 => Just(Piece::Yield),

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
@@ -18,7 +18,7 @@ mod groups;
 mod maps;
 
 /// What a task does in its polls, one after the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 enum Step {
     /// Wakes itself and is pending.
     Yield,
@@ -30,6 +30,8 @@ enum Step {
     Hog,
     Spawn(Script),
     SetLimit(usize),
+    /// Says that it is up, if somebody waits for that.
+    Up,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,10 +41,20 @@ enum Last {
     Panic,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 struct Script {
     steps: Vec<Step>,
     last: Last,
+    at_drop: AtDrop,
+}
+
+/// What the destructor of a task does.
+#[derive(Clone, Debug, PartialEq)]
+enum AtDrop {
+    Nothing,
+    Spawn(Box<Script>),
+    /// As far as the model knows what comes of that.
+    Panic,
 }
 
 /// The error of a task.
@@ -109,10 +121,23 @@ enum State {
     Dropped,
 }
 
+/// What a task counts for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Counts {
+    ForAll,
+    /// For being done, not for the limit.
+    Starting,
+    /// For nothing.
+    Background,
+}
+
 #[derive(Debug)]
 struct TaskState {
     index: usize,
     state: State,
+    counts: Counts,
+    /// It has said so.
+    is_up: bool,
     woken: bool,
     /// It was woken while it was woken already, which may cost one poll more.
     again: bool,
@@ -121,6 +146,8 @@ struct TaskState {
     polled: usize,
     released: bool,
     aborted: bool,
+    /// By its handle, so that the group goes on taking tasks meanwhile.
+    aborted_alone: bool,
     /// How many polls had returned `Pending` before that.
     aborted_at: usize,
     /// It was dropped, which happens once.
@@ -151,6 +178,8 @@ struct World {
     values: HashSet<usize>,
     /// Outcomes that the group keeps, as they came: the task, and its error.
     kept: VecDeque<(usize, Option<Fault>)>,
+    /// The one among them that `next` was about to give when the destructor of its task panicked.
+    stuck: Option<usize>,
     failed: bool,
     /// The failure of a graceful group was handed over by `next` while tasks were running. What
     /// becomes of outcomes that come later is open.
@@ -171,8 +200,14 @@ struct World {
     hurry: bool,
     /// The group is consumed, so that a panic drops it.
     consumed: bool,
-    /// Whether this one is refused is open: the group is empty, and its context cancelled.
+    /// Whether this one is refused is open.
     unsure: Option<usize>,
+    /// If so, because the group has closed for good.
+    closes: bool,
+    /// How many keep the group open.
+    open_by: usize,
+    /// All are being aborted, and no others are taken.
+    pausing: bool,
     faults: Vec<String>,
 }
 
@@ -186,7 +221,7 @@ impl Shared {
 
     fn len(&self) -> usize {
         let world = self.lock();
-        world.queue.len() + world.running()
+        world.queued() + world.running()
     }
 }
 
@@ -215,6 +250,7 @@ impl World {
             late: late.then(Vec::new),
             values: HashSet::new(),
             kept: VecDeque::new(),
+            stuck: None,
             failed: false,
             open: false,
             cut: false,
@@ -227,6 +263,9 @@ impl World {
             hurry: false,
             consumed: false,
             unsure: None,
+            closes: false,
+            open_by: 0,
+            pausing: false,
             faults: Vec::new(),
         }
     }
@@ -235,9 +274,17 @@ impl World {
         self.faults.push(text.into());
     }
 
+    fn count(&self, state: State) -> usize {
+        let counts = |task: &&TaskState| task.state == state && task.counts == Counts::ForAll;
+        self.tasks.iter().filter(counts).count()
+    }
+
     fn running(&self) -> usize {
-        let running = |task: &&TaskState| task.state == State::Running;
-        self.tasks.iter().filter(running).count()
+        self.count(State::Running)
+    }
+
+    fn queued(&self) -> usize {
+        self.count(State::Queued)
     }
 
     fn is_live(&self, id: usize) -> bool {
@@ -248,17 +295,40 @@ impl World {
         self.failed || self.closed || self.ending || self.cut
     }
 
+    /// Nothing is left but what is in the background.
     fn is_empty(&self) -> bool {
-        self.queue.is_empty() && self.running() == 0
+        let counts = |&id: &usize| self.tasks[id].counts != Counts::Background;
+        !(0..self.tasks.len())
+            .filter(counts)
+            .any(|id| self.is_live(id))
+    }
+
+    /// Nothing holds up its end.
+    fn is_done(&self) -> bool {
+        self.is_empty() && (self.open_by == 0 || self.cancelled.is_some())
+    }
+
+    /// Whether it may have closed: it is empty, and its context cancelled.
+    fn may_be_closed(&self) -> bool {
+        self.cancelled.is_some() && self.is_empty()
+    }
+
+    fn has_success(&self) -> bool {
+        self.aim == Aim::FirstOk && self.kept.iter().any(|(_, error)| error.is_none())
     }
 
     /// A task is spawned.
     fn add(&mut self, script: &Script, full: bool) -> usize {
+        self.add_as(script, full, Counts::ForAll)
+    }
+
+    fn add_as(&mut self, script: &Script, full: bool, counts: Counts) -> usize {
         let id = self.tasks.len();
         let refused = self.refuses() || full;
         self.unsure = None;
-        if !refused && self.cancelled.is_some() && self.is_empty() {
+        if !refused && self.may_be_closed() {
             self.unsure = Some(id);
+            self.closes = true;
         }
         self.tasks.push(TaskState {
             index: self.next_index,
@@ -267,12 +337,15 @@ impl World {
             } else {
                 State::Queued
             },
+            counts,
+            is_up: false,
             woken: true,
             again: false,
             waker: None,
             polled: usize::MAX,
             released: false,
             aborted: false,
+            aborted_alone: false,
             aborted_at: 0,
             gone: false,
             hog: script.steps.iter().any(|step| matches!(step, Step::Hog)),
@@ -286,18 +359,26 @@ impl World {
 
     /// A task is polled.
     fn polled(&mut self, id: usize, waker: &Waker) {
-        let (poll, running, first) = (self.poll, self.running(), self.queue.front() == Some(&id));
-        let limit = self.limit;
+        let (poll, running, limit) = (self.poll, self.running(), self.limit);
+        // Without a slot it is the turn of those that need none.
+        let counts = self.tasks[id].counts;
+        let has_slot = running < limit;
+        let may_start = |&&id: &&usize| has_slot || self.tasks[id].counts != Counts::ForAll;
+        let first = self.queue.iter().find(may_start) == Some(&id);
+        let over = self.failed && self.aim.fails();
+        self.unsure = None;
         let task = &mut self.tasks[id];
         let mut faults = Vec::new();
         match task.state {
             State::Queued => {
                 task.state = State::Running;
-                if !first {
+                if counts == Counts::ForAll && !has_slot {
+                    faults.push("R8: started beyond the limit");
+                } else if !first {
                     faults.push("R8: started before another");
                 }
-                if running >= limit {
-                    faults.push("R8: started beyond the limit");
+                if over {
+                    faults.push("R7: started after the failure");
                 }
                 self.queue.retain(|&queued| queued != id);
             }
@@ -337,13 +418,20 @@ impl World {
             self.ending |= self.consumed;
             return;
         }
-        let Some(_) = error else {
+        if error.is_none() {
             self.values.insert(id);
-            if self.aim != Aim::Result {
+        }
+        self.outcome(id, error);
+    }
+
+    fn outcome(&mut self, id: usize, error: Option<Fault>) {
+        if error.is_none() {
+            let has_none = self.tasks[id].counts == Counts::Background;
+            if self.aim != Aim::Result && !has_none {
                 self.kept.push_back((id, None));
             }
             return;
-        };
+        }
         let drops = match self.aim {
             Aim::Result => self.failed || self.kept.iter().any(|(_, error)| error.is_some()),
             Aim::Keep => self.failed,
@@ -359,19 +447,22 @@ impl World {
         }
     }
 
-    /// A task is dropped.
-    fn dropped(&mut self, id: usize) {
-        let success =
-            self.aim == Aim::FirstOk && self.kept.iter().any(|(_, error)| error.is_none());
+    /// A task is dropped. Returns whether its destructor could spawn, if that is sure, and whether
+    /// it is to panic.
+    fn dropped(&mut self, id: usize, at_drop: &AtDrop) -> (Option<bool>, bool) {
         let fail_fast = self.failed && !self.graceful;
-        let all = self.ending || self.cut || fail_fast || success;
+        let all = self.ending || self.cut || fail_fast || self.has_success();
+        // What is in the background goes with the last of the others.
+        let is_over = self.is_empty() && (self.consumed || self.cancelled.is_some());
+        let was_closing = self.may_be_closed();
         let task = &mut self.tasks[id];
+        let all = all || task.counts == Counts::Background && is_over;
         if self.unsure == Some(id) {
             task.state = State::Refused;
-            self.closed = true;
             self.next_index -= 1;
             self.queue.retain(|&queued| queued != id);
         }
+        let task = &mut self.tasks[id];
         let was = task.state;
         let twice = mem::replace(&mut task.gone, true);
         let may = match was {
@@ -380,6 +471,7 @@ impl World {
             State::Running => all || task.aborted,
             State::Dropped => false,
         };
+        let alone = task.aborted_alone;
         if matches!(was, State::Queued | State::Running) {
             task.state = State::Dropped;
             task.waker = None;
@@ -388,6 +480,88 @@ impl World {
         if twice || !may {
             self.fault(format!("{id} was dropped while {was:?}; twice: {twice}"));
         }
+        if self.unsure == Some(id) {
+            self.closed |= self.closes;
+        }
+        let is_open = was_closing || self.may_be_closed() || self.unsure.is_some();
+        let welcome = match was {
+            // Its own failure, or the end of the whole, may come after its destructor.
+            State::Ended => (!self.refuses() && !self.has_success() && !is_open).then_some(true),
+            State::Refused if self.refuses() => Some(false),
+            State::Refused => (!is_open && !self.pausing).then_some(true),
+            _ if alone => None,
+            _ => Some(false),
+        };
+        let panics = *at_drop == AtDrop::Panic && self.may_panic(id, was);
+        (welcome, panics)
+    }
+
+    /// The destructor of a task may panic; it does if this says so.
+    fn may_panic(&mut self, id: usize, was: State) -> bool {
+        let has_value = self.values.contains(&id);
+        let panics = match was {
+            State::Ended => has_value,
+            // The outcome that it has then is known in the next poll only.
+            State::Queued | State::Running => !(self.catch && self.tasks[id].aborted),
+            State::Refused | State::Dropped => false,
+        };
+        if !panics || std::thread::panicking() {
+            return false;
+        }
+        if was == State::Ended && self.catch {
+            // P3: that is its outcome.
+            self.kept.retain(|&(kept, _)| kept != id);
+            self.outcome(id, Some(Fault::Panicked(id)));
+            return true;
+        }
+        if was == State::Ended && self.aim == Aim::Next {
+            self.stuck = Some(id);
+        }
+        self.panicked = true;
+        self.ending |= self.consumed;
+        true
+    }
+
+    /// A poll begins.
+    fn begins(&mut self, units: usize) {
+        self.poll += 1;
+        self.units = units;
+        if self.aim == Aim::Next {
+            return;
+        }
+        let stuck = self.stuck.take();
+        if self.aim == Aim::Result {
+            // R11: `.await` keeps no values, and takes this one in as if it came now.
+            self.kept.retain(|&(id, _)| Some(id) != stuck);
+        }
+    }
+
+    /// Whether this one is taken is told by what happens.
+    fn is_open(&mut self, id: usize) {
+        let task = &mut self.tasks[id];
+        if task.state == State::Refused {
+            task.state = State::Queued;
+            task.index = self.next_index;
+            self.next_index += 1;
+            self.queue.push_back(id);
+        }
+        self.unsure = Some(id);
+        self.closes = false;
+    }
+
+    /// The destructor of a task has spawned this one.
+    fn spawned_at_drop(&mut self, id: usize, welcome: Option<bool>) {
+        self.unsure = None;
+        let accepted = !self.tasks[id].gone;
+        if welcome.is_some_and(|welcome| welcome != accepted) {
+            self.fault(format!("R7: a destructor could spawn {id}: {accepted}"));
+        }
+    }
+
+    /// A task says that it is up.
+    fn up(&mut self, id: usize) {
+        self.tasks[id].is_up = true;
+        self.tasks[id].counts = Counts::ForAll;
     }
 
     /// What is left when the grace is over has an outcome.
@@ -399,7 +573,8 @@ impl World {
         self.failed = true;
         // Lowest index first.
         for id in 0..self.tasks.len() {
-            if self.is_live(id) && !self.tasks[id].aborted {
+            let task = &self.tasks[id];
+            if self.is_live(id) && !task.aborted && task.counts != Counts::Background {
                 self.kept.push_back((id, Some(Fault::Cancelled(kind))));
             }
         }
@@ -422,8 +597,11 @@ impl World {
         }
     }
 
-    /// A call has found the group empty.
-    fn found_empty(&mut self) {
+    /// A call has found the group empty, perhaps because it had failed.
+    fn found_empty(&mut self, failed: bool) {
+        if self.open_by > 0 && self.cancelled.is_none() && !failed {
+            self.fault("R14: it was done, and was kept open");
+        }
         if !self.is_empty() {
             self.fault("R10: it was done, and was not empty");
         }
@@ -468,8 +646,13 @@ impl World {
         if let Some(id) = self.tasks.iter().position(woken) {
             self.fault(format!("R2: sleeps, but {id} is woken"));
         }
-        if !self.queue.is_empty() && self.running() < self.limit {
+        let may_start =
+            |&id: &usize| self.running() < self.limit || self.tasks[id].counts != Counts::ForAll;
+        if self.queue.iter().any(may_start) {
             self.fault("R8: sleeps, but a queued task may start");
+        }
+        if self.is_done() && (self.consumed || self.aim != Aim::Keep) {
+            self.fault("R10: sleeps, but is done");
         }
         if self.grace_over && !self.closed && !self.cut && self.cancelled.is_some() {
             self.fault("G1: sleeps, but the grace is over");
@@ -478,19 +661,20 @@ impl World {
 }
 
 /// A task that follows its script.
-struct Scripted<T, S> {
+struct Scripted<T, S: Fn(Step, Option<bool>)> {
     world: Shared,
     id: usize,
     steps: VecDeque<Step>,
     last: Last,
-    /// For the steps that need a spawner.
+    at_drop: AtDrop,
+    /// For the steps that need a spawner, and for its destructor.
     spawn: S,
     value: PhantomData<fn() -> T>,
 }
 
-impl<T, S> Unpin for Scripted<T, S> {}
+impl<T, S: Fn(Step, Option<bool>)> Unpin for Scripted<T, S> {}
 
-impl<T: Value, S: Fn(Step)> Future for Scripted<T, S> {
+impl<T: Value, S: Fn(Step, Option<bool>)> Future for Scripted<T, S> {
     type Output = Result<T, Fault>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -528,13 +712,13 @@ impl<T: Value, S: Fn(Step)> Future for Scripted<T, S> {
                         return Poll::Pending;
                     }
                 }
-                Step::Spawn(_) | Step::SetLimit(_) => {
+                Step::Spawn(_) | Step::SetLimit(_) | Step::Up => {
                     if let Step::SetLimit(limit) = step {
                         world.limit = *limit;
                     }
                     drop(world);
                     let step = this.steps.pop_front().unwrap();
-                    (this.spawn)(step);
+                    (this.spawn)(step, None);
                     continue;
                 }
             }
@@ -555,24 +739,37 @@ impl<T: Value, S: Fn(Step)> Future for Scripted<T, S> {
     }
 }
 
-impl<T, S> Drop for Scripted<T, S> {
+impl<T, S: Fn(Step, Option<bool>)> Drop for Scripted<T, S> {
     fn drop(&mut self) {
-        self.world.lock().dropped(self.id);
+        let at_drop = mem::replace(&mut self.at_drop, AtDrop::Nothing);
+        let (welcome, panics) = self.world.lock().dropped(self.id, &at_drop);
+        if let AtDrop::Spawn(script) = at_drop {
+            (self.spawn)(Step::Spawn(*script), welcome);
+        }
+        if panics {
+            resume_unwind(Box::new(self.id));
+        }
     }
 }
 
+/// Calls what may drop tasks, whose destructors may panic.
+fn calling<R>(world: &Shared, f: impl FnOnce() -> R) -> Option<R> {
+    let result = catch_unwind(AssertUnwindSafe(f));
+    let mut world = world.lock();
+    if result.is_ok() == mem::take(&mut world.panicked) {
+        world.fault("P4: a panic was lost or made");
+    }
+    result.ok()
+}
+
 /// Polls the whole once. `None` if a task has panicked.
-fn poll_once<F: Future>(
+fn poll_once<F: Future + ?Sized>(
     root: &Root,
     world: &Shared,
     units: usize,
     future: Pin<&mut F>,
 ) -> Option<Poll<F::Output>> {
-    {
-        let mut world = world.lock();
-        world.poll += 1;
-        world.units = units;
-    }
+    world.lock().begins(units);
     root.wakes();
     let mut cx = Context::from_waker(root.waker());
     let poll = catch_unwind(AssertUnwindSafe(|| future.poll(&mut cx)));
@@ -612,15 +809,20 @@ fn finish<F: Future>(
     units: usize,
     future: F,
 ) -> Option<F::Output> {
-    let mut future = pin!(future);
-    for _ in 0..patience {
-        match poll_once(root, world, units, future.as_mut())? {
-            Poll::Ready(output) => return Some(output),
-            Poll::Pending => {}
+    let mut future = Box::pin(future);
+    let mut polls = (0..patience).map(|_| poll_once(root, world, units, future.as_mut()));
+    let ended = polls.find(|poll| !matches!(poll, Some(Poll::Pending)));
+    calling(world, || drop(future));
+    match ended {
+        Some(poll) => match poll? {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        },
+        None => {
+            world.lock().fault("R2: it has not ended");
+            None
         }
     }
-    world.lock().fault("R2: it has not ended");
-    None
 }
 
 /// In how many polls everything has ended that these say.
@@ -641,6 +843,9 @@ impl Script {
                 script.count(tasks, steps);
             }
         }
+        if let AtDrop::Spawn(script) = &self.at_drop {
+            script.count(tasks, steps);
+        }
     }
 }
 
@@ -659,13 +864,30 @@ fn scripts() -> impl Strategy<Value = Script> {
             3 => Just(Step::Take),
             1 => Just(Step::Hog),
             1 => (1..4_usize).prop_map(Step::SetLimit),
+            2 => Just(Step::Up),
         ]
     };
-    let leaf = (proptest::collection::vec(simple(), 0..4), last())
-        .prop_map(|(steps, last)| Script { steps, last });
+    let at_drop = prop_oneof![12 => Just(AtDrop::Nothing), 1 => Just(AtDrop::Panic)];
+    let leaf = (prop::collection::vec(simple(), 0..4), last(), at_drop).prop_map(
+        |(steps, last, at_drop)| Script {
+            steps,
+            last,
+            at_drop,
+        },
+    );
     leaf.prop_recursive(3, 8, 2, move |inner| {
-        let step = prop_oneof![4 => simple(), 1 => inner.prop_map(Step::Spawn)];
-        (proptest::collection::vec(step, 0..4), last())
-            .prop_map(|(steps, last)| Script { steps, last })
+        let step = prop_oneof![4 => simple(), 1 => inner.clone().prop_map(Step::Spawn)];
+        let at_drop = prop_oneof![
+            12 => Just(AtDrop::Nothing),
+            1 => Just(AtDrop::Panic),
+            2 => inner.prop_map(|script| AtDrop::Spawn(Box::new(script))),
+        ];
+        (prop::collection::vec(step, 0..4), last(), at_drop).prop_map(|(steps, last, at_drop)| {
+            Script {
+                steps,
+                last,
+                at_drop,
+            }
+        })
     })
 }
