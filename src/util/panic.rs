@@ -15,9 +15,8 @@ pub(crate) fn sequence<R>(steps: impl FnOnce(&mut Sequence) -> R) -> R {
     let result = steps(&mut sequence);
     match sequence.first {
         None => result,
-        // Forgotten rather than dropped: a destructor that panics here would abort.
         Some(payload) if panicking() => {
-            mem::forget(payload);
+            discard(payload);
             result
         }
         Some(payload) => resume(payload),
@@ -61,13 +60,19 @@ impl Sequence {
 }
 
 /// Drops what a panic carried. The destructor of a payload is code of the user, too, and its panic
-/// has a payload.
+/// has a payload. A chain of these that does not seem to end is forgotten: that is better than to
+/// hang.
 pub(crate) fn discard(payload: Payload) {
     let mut next = Some(payload);
-    while let Some(payload) = next {
+    for _ in 0..LONGEST_CHAIN {
+        let Some(payload) = next else { return };
         next = catch(|| drop(payload)).err();
     }
+    mem::forget(next);
 }
+
+/// How many payloads are dropped of which each one comes from the destructor of the one before.
+const LONGEST_CHAIN: usize = 16;
 
 /// Drops `value`; if its destructor panics while the thread is panicking, the panic ends here.
 pub(crate) fn drop_quietly<T>(value: T) {

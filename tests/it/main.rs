@@ -23,6 +23,8 @@ mod deadline;
 mod drive;
 mod failing;
 mod fairness;
+#[cfg(feature = "std")]
+mod faults;
 mod futurelock;
 mod go_parity;
 mod grace;

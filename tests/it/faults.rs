@@ -1,0 +1,432 @@
+//! Faults of what is not ours, in tables: wherever code of the user runs, it panics, panics while
+//! the thread unwinds, or goes on to what called it. Each row counts what it made: every future,
+//! value, error, cause and payload is dropped once.
+//!
+//! Other modules have the rest:
+//!
+//! - polls and destructors of tasks: `panics`, `misuse`; after `abort_all`: `abort_panics`;
+//! - wakers that panic in `clone`, `wake` and `drop`: `panics_odd`, `semaphore`, `context`;
+//! - wakers that go on to other contexts: `context_wakers`; to the group: `misuse`;
+//! - deadlines, triggers: `context_deadline`; a grace, `cause_from`: `grace`, `panics_odd`;
+//! - `E::from`, subscribers: `panics_odd`;
+//! - a million tasks that do nothing wrong, and deep nests: `scale`, in `tests/alloc`;
+//! - runtimes that go down: `on_tokio` and `executors`, in `suites`.
+//!
+//! What a caller has in his own hands is as it is with `std`: a `Vec` or an [`Errors`] of two
+//! things whose destructors both panic aborts the process, and so does an `async` block.
+//!
+//! [`Errors`]: errgroup::Errors
+
+use std::any::Any;
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, pending, ready};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Poll};
+
+use crate::common::{Fail, OnDrop, Root, run, yields};
+use errgroup::{
+    CancelContext, Cancelled, ErrGroup, Panicked, Started, buffer_unordered, buffered,
+    try_for_each_stream, try_map_stream,
+};
+use futures::stream::{self, Stream, StreamExt};
+
+// What is counted
+
+/// How many things there are that were made with it, and how many of them were dropped.
+#[derive(Clone, Default)]
+struct Tally(Arc<[AtomicUsize; 2]>);
+
+impl Tally {
+    /// Something that panics when it is dropped.
+    fn loud(&self) -> Loud {
+        self.0[0].fetch_add(1, SeqCst);
+        Loud(self.clone())
+    }
+
+    /// A payload that panics when it is dropped.
+    fn evil(&self) -> Evil {
+        self.0[0].fetch_add(1, SeqCst);
+        Evil(self.clone())
+    }
+
+    /// A task that never ends, and panics when it is dropped.
+    fn task<R: Send + 'static>(&self) -> impl Future<Output = R> + Send + Unpin + 'static + use<R> {
+        self.after(pending())
+    }
+
+    /// A task that panics when it is dropped.
+    fn after<F: Future + Unpin>(&self, future: F) -> After<F> {
+        After(future, self.loud())
+    }
+
+    fn made(&self) -> usize {
+        self.0[0].load(SeqCst)
+    }
+
+    fn dropped(&self) -> usize {
+        self.0[1].load(SeqCst)
+    }
+
+    #[track_caller]
+    fn is_even(&self, name: &str) {
+        assert_eq!(self.dropped(), self.made(), "{name}");
+        assert_ne!(self.made(), 0, "{name}");
+    }
+}
+
+/// A value, an error or a cause. The payload of its panic is as bad as it is.
+struct Loud(Tally);
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        self.0.0[1].fetch_add(1, SeqCst);
+        resume_unwind(Box::new(self.0.evil()));
+    }
+}
+
+impl fmt::Debug for Loud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Loud")
+    }
+}
+
+impl fmt::Display for Loud {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("loud")
+    }
+}
+
+impl Error for Loud {}
+
+struct Evil(Tally);
+
+impl Drop for Evil {
+    fn drop(&mut self) {
+        self.0.0[1].fetch_add(1, SeqCst);
+        resume_unwind(Box::new("payload"));
+    }
+}
+
+struct After<F>(
+    F,
+    #[allow(dead_code, reason = "it is there to be dropped")] Loud,
+);
+
+impl<F: Future + Unpin> Future for After<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        Pin::new(&mut self.0).poll(cx)
+    }
+}
+
+struct Noisy<S>(
+    S,
+    #[allow(dead_code, reason = "it is there to be dropped")] Loud,
+);
+
+impl<F: Stream + Unpin> Stream for Noisy<F> {
+    type Item = F::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Item>> {
+        Pin::new(&mut self.0).poll_next(cx)
+    }
+}
+
+/// An error that is loud, or says where it comes from.
+#[derive(Debug)]
+enum Bad {
+    Loud(#[allow(dead_code, reason = "it is there to be dropped")] Loud),
+    Cancelled(#[allow(dead_code, reason = "it may be the last to have the cause")] Cancelled),
+    Panicked(#[allow(dead_code, reason = "it has the payload")] Panicked),
+}
+
+impl From<Cancelled> for Bad {
+    fn from(reason: Cancelled) -> Self {
+        Bad::Cancelled(reason)
+    }
+}
+
+impl From<Panicked> for Bad {
+    fn from(panicked: Panicked) -> Self {
+        Bad::Panicked(panicked)
+    }
+}
+
+type Payload = Box<dyn Any + Send>;
+
+/// Drops a payload, whatever that does.
+fn calm(payload: Payload) {
+    let mut next = Some(payload);
+    while let Some(payload) = next {
+        next = catch_unwind(AssertUnwindSafe(|| drop(payload))).err();
+    }
+}
+
+/// Whether `f` gives something; what it panics with is dropped.
+fn caught<R>(f: impl FnOnce() -> R) -> Option<R> {
+    catch_unwind(AssertUnwindSafe(f)).map_err(calm).ok()
+}
+
+/// A name, and what is under it.
+type Row<R> = (&'static str, R);
+
+/// Runs `body` for each row in a process of its own, as what it tests for is an abort. `test` is the
+/// name of the test that calls this.
+fn each_alone<R>(test: &str, rows: &[Row<R>], body: impl Fn(&str, &R)) {
+    each_alone_in(module_path!(), test, rows, body);
+}
+
+fn each_alone_in<R>(module: &str, test: &str, rows: &[Row<R>], body: impl Fn(&str, &R)) {
+    const ROW: &str = "ERRGROUP_TEST_ROW";
+    if let Some(row) = std::env::var_os(ROW) {
+        let row = rows.iter().find(|(name, _)| row == *name).unwrap();
+        return body(row.0, &row.1);
+    }
+    let (_crate, module) = module.split_once("::").unwrap();
+    let mut failed = Vec::new();
+    for (name, _) in rows {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", &format!("{module}::{test}"), "--test-threads=1"])
+            .env(ROW, name)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&child.stdout);
+        assert!(text.contains("running 1 test"), "{text}");
+        if !child.status.success() {
+            let errors = String::from_utf8_lossy(&child.stderr);
+            failed.push(format!("{name}: {}\n{text}{errors}", child.status));
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} rows:\n{}",
+        failed.len(),
+        failed.join("\n")
+    );
+}
+
+// P1, P5: what is kept for somebody is dropped while the thread unwinds
+
+/// Whatever has something of the user inside when it is dropped.
+type Keeper = Box<dyn Any>;
+
+fn group_with<T: Send + 'static>(
+    tally: &Tally,
+    make: impl Fn(&Tally) -> Result<T, Bad>,
+) -> ErrGroup<'static, T, Bad> {
+    let mut group = ErrGroup::new().keep_going();
+    group.extend((0..3).map(|_| ready(make(tally))));
+    assert_eq!(run(group.drive(yields(1))), Some(()));
+    group
+}
+
+fn unit_group() -> ErrGroup<'static, (), Bad> {
+    ErrGroup::new()
+}
+
+/// Polls once, and keeps it.
+fn polled<F: Future + 'static>(future: F) -> Keeper {
+    let mut future = Box::pin(future);
+    assert!(Root::new().poll(&mut future).is_pending());
+    Box::new(future)
+}
+
+/// A stream of numbers that does not end.
+fn source(tally: &Tally) -> impl Stream<Item = usize> + Unpin + use<> {
+    let numbers = stream::iter(0..4).chain(stream::pending());
+    Noisy(numbers, tally.loud())
+}
+
+/// Is ready; or, if there is no output, never ends and panics when it is dropped.
+fn ready_or_not<R: Send + 'static>(
+    tally: &Tally,
+    output: Option<R>,
+) -> Pin<Box<dyn Future<Output = R> + Send>> {
+    match output {
+        Some(output) => Box::pin(ready(output)),
+        None => Box::pin(tally.task()),
+    }
+}
+
+fn loud_cause(tally: &Tally) -> Box<dyn Error + Send + Sync> {
+    Box::new(tally.loud())
+}
+
+type MakeKeeper = fn(&Tally) -> Keeper;
+
+const KEEPERS: &[Row<MakeKeeper>] = &[
+    ("values of a group", |tally| {
+        Box::new(group_with(tally, |tally| Ok(tally.loud())))
+    }),
+    ("errors of a group", |tally| {
+        Box::new(group_with::<()>(tally, |tally| {
+            Err(Bad::Loud(tally.loud()))
+        }))
+    }),
+    ("payloads as errors of a group", |tally| {
+        let mut group = unit_group().keep_going().catch_panics();
+        for _ in 0..3 {
+            let evil = tally.evil();
+            group.spawn(async move { resume_unwind(Box::new(evil)) });
+        }
+        assert_eq!(run(group.drive(yields(1))), Some(()));
+        Box::new(group)
+    }),
+    (
+        "running, queued, named, abortable, starting and background tasks",
+        |tally| {
+            let mut group = unit_group().limit(3);
+            let spawner = group.spawner();
+            for _ in 0..3 {
+                group.spawn(tally.task());
+                group.spawn_named("name", tally.task());
+                group.spawn_background(tally.task());
+                drop(group.spawn_abortable(tally.task()));
+                drop(group.spawn_with_handle::<Loud, _>(tally.task()));
+                let start = Box::pin(spawner.start(|started: Started<Loud>| {
+                    let task = tally.task();
+                    async move {
+                        let _started = started;
+                        task.await
+                    }
+                }));
+                assert!(Root::new().poll(&mut { start }).is_pending());
+            }
+            assert!(Root::new().poll(&mut group).is_pending());
+            // In the mail.
+            (0..3).for_each(|_| spawner.spawn(tally.task()));
+            Box::new((group, spawner))
+        },
+    ),
+    ("the value of a start", |tally| {
+        let mut group = unit_group();
+        let spawner = group.spawner();
+        let value = tally.loud();
+        let mut start = Box::pin(async move {
+            spawner
+                .start(async move |started: Started<Loud>| {
+                    started.ready(value);
+                    Ok(())
+                })
+                .await
+        });
+        assert!(Root::new().poll(&mut start).is_pending());
+        assert!(run(&mut group).is_ok());
+        Box::new(start)
+    }),
+    ("a trigger", |tally| {
+        let context = CancelContext::new().with_trigger(tally.task::<Loud>());
+        polled(context.cancelled())
+    }),
+    ("deadlines below deadlines", |tally| {
+        let context = CancelContext::new().with_deadline(tally.task::<()>());
+        Box::new(context.with_deadline(tally.task::<()>()).child())
+    }),
+    ("the cause of a context", |tally| {
+        let context = CancelContext::new();
+        context.cancel_with(loud_cause(tally));
+        Box::new(context)
+    }),
+    ("a grace", |tally| {
+        let grace = tally.task::<()>();
+        Box::new(ErrGroup::<(), Bad>::with_grace(
+            &CancelContext::new(),
+            || grace,
+        ))
+    }),
+    ("a grace that runs", |tally| {
+        let grace = tally.task::<()>();
+        let (context, mut group) = ErrGroup::<(), Bad>::with_grace(&CancelContext::new(), || grace);
+        group.spawn(tally.task());
+        context.cancel();
+        assert!(Root::new().poll(&mut group).is_pending());
+        Box::new(group)
+    }),
+    ("all that a map has", |tally| {
+        let (held, counts) = (tally.loud(), tally.clone());
+        polled(try_map_stream(source(tally), 2, move |number| {
+            let _held = &held;
+            // The first never ends, so that the values of the others come too early.
+            ready_or_not(&counts, (number > 0).then(|| Ok::<_, Bad>(counts.loud())))
+        }))
+    }),
+    ("all that a map without values has", |tally| {
+        let (held, counts) = (tally.loud(), tally.clone());
+        polled(try_for_each_stream(source(tally), 2, move |number| {
+            let _held = &held;
+            ready_or_not(&counts, (number > 1).then_some(Ok::<_, Bad>(())))
+        }))
+    }),
+    ("all that a buffer has", |tally| {
+        let (held, counts) = (tally.loud(), tally.clone());
+        let outputs = buffered(source(tally), 4, move |number| {
+            let _held = &held;
+            ready_or_not(&counts, (number > 0).then(|| counts.loud()))
+        });
+        polled(Box::pin(outputs).into_future())
+    }),
+    ("all that a buffer without order has", |tally| {
+        let (held, counts) = (tally.loud(), tally.clone());
+        let outputs = buffer_unordered(source(tally), 2, move |_| {
+            let _held = &held;
+            counts.after(pending::<()>())
+        });
+        polled(Box::pin(outputs).into_future())
+    }),
+];
+
+#[test]
+fn what_is_kept_is_dropped_once_also_while_the_thread_unwinds() {
+    let test = "what_is_kept_is_dropped_once_also_while_the_thread_unwinds";
+    each_alone(test, KEEPERS, |name, make| {
+        for unwinds in [false, true] {
+            let tally = Tally::default();
+            let keeper = caught(|| make(&tally)).unwrap();
+            let payload = catch_unwind(AssertUnwindSafe(move || {
+                let _keeper = keeper;
+                if unwinds {
+                    resume_unwind(Box::new("the first"));
+                }
+            }));
+            match payload {
+                Err(payload) if unwinds => {
+                    assert_eq!(payload.downcast_ref(), Some(&"the first"), "{name}");
+                }
+                payload => _ = payload.map_err(calm),
+            }
+            tally.is_even(name);
+        }
+    });
+}
+
+// P3, P5: payloads
+
+#[test]
+fn payloads_that_come_from_each_other_for_ever_do_not_hang() {
+    struct Endless;
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            resume_unwind(Box::new(Endless));
+        }
+    }
+
+    let mut group = ErrGroup::<(), Fail>::new();
+    for _ in 0..3 {
+        let guard = OnDrop(|| resume_unwind(Box::new(Endless)));
+        group.spawn(async move {
+            let _guard = guard;
+            pending().await
+        });
+    }
+    let payload = catch_unwind(AssertUnwindSafe(|| group.abort_all())).unwrap_err();
+    assert!(payload.is::<Endless>());
+    mem::forget(payload);
+}
