@@ -7,6 +7,7 @@ use core::error::Error;
 use core::fmt::{self, Write};
 use core::{iter, slice};
 
+use crate::util::panic::drop_quietly;
 use crate::util::sync::{Arc, std_only};
 
 /// A boxed error, as causes are given.
@@ -37,6 +38,15 @@ pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 pub struct Cancelled {
     kind: CancelKind,
     cause: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// It may be the last to have the cause, and be kept in many places when a thread panics.
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        if let Some(cause) = self.cause.take() {
+            drop_quietly(cause);
+        }
+    }
 }
 
 /// What kind of event cancelled a context; see [`Cancelled::kind`].

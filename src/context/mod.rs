@@ -688,6 +688,15 @@ pin_project! {
         fut: Option<Fut>,
         cancelling: Cancelling,
     }
+
+    impl<Fut> PinnedDrop for Run<Fut> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut fut = this.project().fut;
+            if fut.is_some() {
+                sequence(|steps| steps.run(|| fut.set(None)));
+            }
+        }
+    }
 }
 
 impl<Fut> Future for Run<Fut>

@@ -49,6 +49,7 @@ use crate::group::shared::{BODY, Gate, Hub, Shared};
 use crate::group::spawner::Spawner;
 use crate::group::special::Body;
 use crate::group::task::{Extra, Noted, Plain, Task, What};
+use crate::util::panic::sequence;
 use crate::util::sync::{Lock, std_only};
 
 /// A group of tasks that are `Send`; the group is `Send`, too.
@@ -990,7 +991,7 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
         }
         poll_fn(|cx| self.poll(cx, Aim::Scope, &mut Alone)).await;
         self.driver().take_result()?;
-        let value = place.and_then(|place| place.with(Option::take));
+        let value = place.and_then(|place| place.take());
         Ok(value.expect("a body that did not fail has a value"))
     }
 }
@@ -1473,6 +1474,15 @@ pin_project! {
         beside: Beside<Shared>,
         #[pin]
         fut: Option<Fut>,
+    }
+
+    impl<T, E, K: Flavor, Fut> PinnedDrop for Drive<'_, '_, T, E, K, Fut> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut fut = this.project().fut;
+            if fut.is_some() {
+                sequence(|steps| steps.run(|| fut.set(None)));
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use core::task::{Context, Poll};
 use crate::error::{CancelKind, Cancelled, StartError};
 use crate::group::shared::Hub;
 use crate::group::task::{Extra, Note, What};
-use crate::util::panic::{sequence, wake_all};
+use crate::util::panic::{drop_quietly, sequence, wake_all};
 use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::util::sync::{Arc, Lock};
@@ -159,8 +159,10 @@ impl<U> Promise<U> {
             }
             Value::Here(_) | Value::Gone => Some(result),
         });
-        if refused.is_none() {
-            wake_all(self.waiter.take());
+        match refused {
+            None => wake_all(self.waiter.take()),
+            // Perhaps the destructor of the task is panicking.
+            Some(refused) => drop_quietly(refused),
         }
     }
 
@@ -196,6 +198,13 @@ impl<U> Promise<U> {
                     Poll::Pending
                 }
             })
+    }
+}
+
+/// Nobody has taken what is left.
+impl<U> Drop for Promise<U> {
+    fn drop(&mut self) {
+        self.abandon();
     }
 }
 
@@ -347,13 +356,28 @@ impl<U> Drop for Starting<U> {
 /// The body of a scope: a task that counts for nothing but for the end, and whose value goes to
 /// the scope.
 pub struct Body<R> {
-    value: Arc<Lock<Option<R>>>,
+    value: Arc<BodyValue<R>>,
     note: Note,
 }
 
+/// What a body has returned.
+pub(crate) struct BodyValue<R>(Lock<Option<R>>);
+
+impl<R> BodyValue<R> {
+    pub(crate) fn take(&self) -> Option<R> {
+        self.0.with(Option::take)
+    }
+}
+
+impl<R> Drop for BodyValue<R> {
+    fn drop(&mut self) {
+        drop_quietly(self.0.get_mut().take());
+    }
+}
+
 impl<R> Body<R> {
-    pub(crate) fn new(hub: &Arc<Hub>) -> (Arc<Lock<Option<R>>>, Self) {
-        let value = Arc::new(Lock::new(None));
+    pub(crate) fn new(hub: &Arc<Hub>) -> (Arc<BodyValue<R>>, Self) {
+        let value = Arc::new(BodyValue(Lock::new(None)));
         let body = Body {
             value: value.clone(),
             note: Note::new(hub, What::Body),
@@ -380,7 +404,7 @@ impl<R, E> Extra<Result<R, E>> for Body<R> {
         }
         poll.map(|outcome| match outcome {
             Ok(value) => {
-                self.value.with(|place| *place = Some(value));
+                self.value.0.with(|place| *place = Some(value));
                 None
             }
             Err(error) => Some(Err(error)),

@@ -31,8 +31,8 @@ use std::task::{Context, Poll};
 
 use crate::common::{Fail, OnDrop, Root, run, yields};
 use errgroup::{
-    CancelContext, Cancelled, ErrGroup, Panicked, Started, buffer_unordered, buffered,
-    try_for_each_stream, try_map_stream,
+    CancelContext, Cancelled, ErrGroup, ErrSpawner, Panicked, Started, buffer_unordered, buffered,
+    scope, try_for_each_stream, try_map_stream,
 };
 use futures::stream::{self, Stream, StreamExt};
 
@@ -305,6 +305,22 @@ const KEEPERS: &[Row<MakeKeeper>] = &[
             Box::new((group, spawner))
         },
     ),
+    ("the value of a handle", |tally| {
+        let mut group = unit_group();
+        let value = tally.loud();
+        let handle = group.spawn_with_handle(async { Ok(value) });
+        assert!(run(group).is_ok());
+        Box::new(handle)
+    }),
+    ("the reason of a handle", |tally| {
+        let context = CancelContext::new();
+        context.cancel_with(loud_cause(tally));
+        let (_context, mut group) = ErrGroup::<(), Bad>::with_grace(&context, || ready(()));
+        let handle = group.spawn_with_handle(pending::<Result<(), Bad>>());
+        assert!(caught(|| run(&mut group)).unwrap().is_err());
+        drop((group, context));
+        Box::new(handle)
+    }),
     ("the value of a start", |tally| {
         let mut group = unit_group();
         let spawner = group.spawner();
@@ -321,6 +337,30 @@ const KEEPERS: &[Row<MakeKeeper>] = &[
         assert!(run(&mut group).is_ok());
         Box::new(start)
     }),
+    ("the value of a body", |tally| {
+        let value = tally.loud();
+        polled(scope(async move |s: ErrSpawner<'_, (), Bad>| {
+            s.spawn(pending());
+            Ok(value)
+        }))
+    }),
+    ("what is driven", |tally| {
+        let mut group = unit_group();
+        let task = tally.task::<()>();
+        polled(async move { group.drive(task).await })
+    }),
+    ("what is to be driven", |tally| {
+        let task = tally.task::<()>();
+        let group = Box::leak(Box::new(unit_group()));
+        Box::new(group.drive(task))
+    }),
+    ("what runs in a context", |tally| {
+        let context = CancelContext::new();
+        polled(context.run(tally.task::<()>()))
+    }),
+    ("what is to run in a context", |tally| {
+        Box::new(CancelContext::new().run(tally.task::<()>()))
+    }),
     ("a trigger", |tally| {
         let context = CancelContext::new().with_trigger(tally.task::<Loud>());
         polled(context.cancelled())
@@ -333,6 +373,20 @@ const KEEPERS: &[Row<MakeKeeper>] = &[
         let context = CancelContext::new();
         context.cancel_with(loud_cause(tally));
         Box::new(context)
+    }),
+    ("a reason", |tally| {
+        let context = CancelContext::new();
+        context.cancel_with(loud_cause(tally));
+        Box::new(context.reason())
+    }),
+    ("the reason of a group", |tally| {
+        let context = CancelContext::new();
+        context.cancel_with(loud_cause(tally));
+        let (context, mut group) = ErrGroup::<(), Bad>::with_grace(&context, || ready(()));
+        group.spawn(pending());
+        drop(context);
+        assert!(!run(group.ready()));
+        Box::new((group.spawner(), group))
     }),
     ("a grace", |tally| {
         let grace = tally.task::<()>();
@@ -429,4 +483,20 @@ fn payloads_that_come_from_each_other_for_ever_do_not_hang() {
     let payload = catch_unwind(AssertUnwindSafe(|| group.abort_all())).unwrap_err();
     assert!(payload.is::<Endless>());
     mem::forget(payload);
+}
+
+// H1, P1
+#[test]
+fn the_value_of_a_handle_that_is_gone_is_dropped_though_its_task_panics_as_it_is_dropped() {
+    let test =
+        "the_value_of_a_handle_that_is_gone_is_dropped_though_its_task_panics_as_it_is_dropped";
+    each_alone(test, &[("handle", ())], |name, ()| {
+        let tally = Tally::default();
+        let mut group = unit_group();
+        let task = tally.after(ready(Ok(tally.loud())));
+        drop(group.spawn_with_handle(task));
+        assert!(caught(|| run(&mut group)).is_none());
+        assert!(run(group).is_ok());
+        tally.is_even(name);
+    });
 }
