@@ -624,6 +624,7 @@ impl Error for StartError {}
 std_only! {
     use alloc::borrow::Cow;
 
+    use crate::util::panic::discard;
     use crate::util::sync::{Lock, Payload, resume};
 
     /// A task that panicked, as the error that [`catch_panics`](crate::Group::catch_panics) makes
@@ -645,8 +646,8 @@ std_only! {
     /// ```
     pub struct Panicked {
         message: Option<Cow<'static, str>>,
-        /// A payload need not be `Sync`; nobody ever locks this.
-        payload: Lock<Payload>,
+        /// A payload need not be `Sync`; nobody ever locks this. `None` only when it was given out.
+        payload: Lock<Option<Payload>>,
     }
 
     impl Panicked {
@@ -658,7 +659,7 @@ std_only! {
             };
             Panicked {
                 message,
-                payload: Lock::new(payload),
+                payload: Lock::new(Some(payload)),
             }
         }
 
@@ -696,8 +697,8 @@ std_only! {
         /// # });
         /// ```
         #[must_use]
-        pub fn into_payload(self) -> Box<dyn core::any::Any + Send> {
-            self.payload.into_inner()
+        pub fn into_payload(mut self) -> Box<dyn core::any::Any + Send> {
+            self.payload.get_mut().take().expect("it is given out once")
         }
 
         /// Lets the panic go on.
@@ -720,6 +721,16 @@ std_only! {
         /// ```
         pub fn resume(self) -> ! {
             resume(self.into_payload())
+        }
+    }
+
+    /// A payload whose destructor panics is no reason to panic once more: who makes an error of
+    /// this, and does not want the payload, just drops it.
+    impl Drop for Panicked {
+        fn drop(&mut self) {
+            if let Some(payload) = self.payload.get_mut().take() {
+                discard(payload);
+            }
         }
     }
 

@@ -457,6 +457,9 @@ std_only! {
         /// By default a panic goes on at once, out of the poll of the group. A process that
         /// aborts on panics does so here, too.
         ///
+        /// An error that is made without the payload of the panic just drops it with the
+        /// [`Panicked`](crate::Panicked), also if the destructor of the payload panics.
+        ///
         /// # Examples
         ///
         /// ```

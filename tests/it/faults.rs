@@ -403,6 +403,12 @@ const KEEPERS: &[Row<MakeKeeper>] = &[
         assert!(Root::new().poll(&mut group).is_pending());
         Box::new(group)
     }),
+    ("the payload of a panic", |tally| {
+        let mut group = ErrGroup::<(), Panicked>::new().catch_panics();
+        let evil = tally.evil();
+        group.spawn(async move { resume_unwind(Box::new(evil)) });
+        Box::new(run(group).unwrap_err())
+    }),
     ("all that a map has", |tally| {
         let (held, counts) = (tally.loud(), tally.clone());
         polled(try_map_stream(source(tally), 2, move |number| {
@@ -463,6 +469,30 @@ fn what_is_kept_is_dropped_once_also_while_the_thread_unwinds() {
 // P3, P5: payloads
 
 #[test]
+fn a_panic_whose_payload_panics_is_an_error_all_the_same() {
+    // `Fail` is made of a panic without its payload, which is dropped then.
+    let tally = Tally::default();
+    let mut group = ErrGroup::<usize, Fail>::new().keep_going().catch_panics();
+    let evil = tally.evil();
+    group.spawn(async move { resume_unwind(Box::new(evil)) });
+    group.spawn(tally.after(ready(Ok(1))));
+    group.spawn(ready(Ok(2)));
+    let aborted = group.spawn_abortable(tally.task());
+    assert_eq!(run(group.drive(yields(1))), Some(()));
+    aborted.abort();
+    group.spawn(tally.task());
+    let panicked = || Err(Fail::Panicked("?".into()));
+    assert_eq!(run(group.next_indexed()), Some((0, panicked())));
+    assert_eq!(run(group.next_indexed()), Some((1, panicked())));
+    assert_eq!(run(group.next_indexed()), Some((2, Ok(2))));
+    assert_eq!(run(group.next_indexed()), Some((3, panicked())));
+    assert!(Root::new().poll_new(group.next()).is_pending());
+    group.abort_all();
+    assert_eq!(run(group.settle()), [panicked()]);
+    tally.is_even("payloads");
+}
+
+#[test]
 fn payloads_that_come_from_each_other_for_ever_do_not_hang() {
     struct Endless;
 
@@ -483,6 +513,9 @@ fn payloads_that_come_from_each_other_for_ever_do_not_hang() {
     let payload = catch_unwind(AssertUnwindSafe(|| group.abort_all())).unwrap_err();
     assert!(payload.is::<Endless>());
     mem::forget(payload);
+    let mut group = group.catch_panics();
+    group.spawn(async { resume_unwind(Box::new(Endless)) });
+    assert_eq!(run(group), Err(Fail::Panicked("?".into())));
 }
 
 // H1, P1
