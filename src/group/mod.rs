@@ -49,7 +49,7 @@ use crate::group::shared::{BODY, Gate, Hub, Shared};
 use crate::group::spawner::Spawner;
 use crate::group::special::Body;
 use crate::group::task::{Extra, Noted, Plain, Task, What};
-use crate::util::panic::sequence;
+use crate::util::panic::{in_passing, sequence};
 use crate::util::sync::{Lock, std_only};
 
 /// A group of tasks that are `Send`; the group is `Send`, too.
@@ -982,8 +982,8 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
         Fut: Future<Output = Result<R, E>>,
         K: Accepts<'env, Fut, R>,
     {
-        let mut place = None;
-        if !self.driver().owes_failure() {
+        let (mut body, mut place) = (Some(body), None);
+        if let Some(body) = body.take_if(|_| !self.driver().owes_failure()) {
             let future = body(self.spawner());
             let driver = self.driver();
             let hub = driver.share().clone();
@@ -993,9 +993,12 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
             place = Some(value);
         }
         poll_fn(|cx| self.poll(cx, Aim::Scope, &mut Alone)).await;
-        self.driver().take_result()?;
-        let value = place.and_then(|place| place.take());
-        Ok(value.expect("a body that did not fail has a value"))
+        let result = self.driver().take_result().map(|()| {
+            let value = place.as_ref().and_then(|place| place.take());
+            value.expect("a body that did not fail has a value")
+        });
+        leave((place, body, self));
+        result
     }
 }
 
@@ -1077,6 +1080,11 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// # Cancel safety
     ///
     /// As safe as `fut`: the group loses nothing when the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If `fut` or a task panics. A destructor of `fut` that panics when its output is known, or the
+    /// failure of the group, stops nothing: the panic ends there, with the feature `std`.
     pub fn drive<Fut: Future>(&mut self, fut: Fut) -> impl Future<Output = Option<Fut::Output>> {
         Drive {
             beside: Beside::new(self.driver().share().clone()),
@@ -1221,10 +1229,12 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Dropping the future drops the group with all its tasks.
     pub async fn collect(mut self) -> Result<Vec<T>, E> {
         let mut kept = self.finish(Aim::Collect).await;
-        match kept.pop_error() {
+        let result = match kept.pop_error() {
             Some(failure) => Err(failure),
-            None => Ok(kept.into_values()),
-        }
+            None => Ok(kept.take_values()),
+        };
+        leave((kept, self));
+        result
     }
 
     /// Runs everything to its end, and gives all values in spawn order, or all errors.
@@ -1252,7 +1262,10 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     ///
     /// Dropping the future drops the group with all its tasks.
     pub async fn wait_all(mut self) -> Result<Vec<T>, Errors<E>> {
-        self.finish(Aim::All).await.into_all()
+        let mut kept = self.finish(Aim::All).await;
+        let result = kept.take_all();
+        leave((kept, self));
+        result
     }
 
     /// Runs everything to its end, and gives every outcome in spawn order.
@@ -1276,7 +1289,9 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     ///
     /// Dropping the future drops the group with all its tasks.
     pub async fn settle(mut self) -> Vec<Result<T, E>> {
-        self.finish(Aim::All).await.into_results()
+        let results = self.finish(Aim::All).await.take_results();
+        leave(self);
+        results
     }
 
     /// Gives the first success, and drops the rest.
@@ -1309,10 +1324,12 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Dropping the future drops the group with all its tasks.
     pub async fn first_ok(mut self) -> Result<T, Errors<E>> {
         let mut kept = self.finish(Aim::FirstOk).await;
-        match kept.pop_value() {
+        let result = match kept.pop_value() {
             Some(value) => Ok(value),
             None => Err(kept.take_errors()),
-        }
+        };
+        leave((kept, self));
+        result
     }
 
     /// Drives the group to its end, and gives what was kept.
@@ -1332,6 +1349,11 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
 ///
 /// Nothing is lost when it is awaited through `&mut` and that is dropped. Dropping the group drops
 /// its tasks.
+/// Drops what is left when a result is on its way out: it is not to be lost to a destructor.
+fn leave<X>(left: X) {
+    in_passing(|steps| steps.run(|| drop(left)));
+}
+
 impl<T, E, K: Flavor> Future for Group<'_, T, E, K> {
     type Output = Result<(), E>;
 
@@ -1498,7 +1520,7 @@ impl<T, E, K: Flavor, Fut: Future> Future for Drive<'_, '_, T, E, K, Fut> {
         let mut driven = Driven::new(fut.expect("polled after it has completed"), this.beside);
         ready!(this.group.poll(cx, Aim::Drive, &mut driven));
         let output = driven.output;
-        this.fut.set(None);
+        in_passing(|steps| steps.run(|| this.fut.set(None)));
         Poll::Ready(output)
     }
 }

@@ -104,7 +104,7 @@ impl<T, E> Outcomes<T, E> {
     }
 
     /// The values in spawn order.
-    pub(crate) fn into_values(mut self) -> Vec<T> {
+    pub(crate) fn take_values(&mut self) -> Vec<T> {
         let values = mem::take(&mut self.values);
         let Indices::Each(indices) = &self.indices else {
             // Values of size zero are all alike.
@@ -120,9 +120,9 @@ impl<T, E> Outcomes<T, E> {
     }
 
     /// All values in spawn order, or all errors.
-    pub(crate) fn into_all(mut self) -> Result<Vec<T>, Errors<E>> {
+    pub(crate) fn take_all(&mut self) -> Result<Vec<T>, Errors<E>> {
         if self.errors.is_empty() {
-            Ok(self.into_values())
+            Ok(self.take_values())
         } else {
             Err(self.take_errors())
         }
@@ -135,7 +135,7 @@ impl<T, E> Outcomes<T, E> {
     }
 
     /// Every outcome in spawn order.
-    pub(crate) fn into_results(mut self) -> Vec<Result<T, E>> {
+    pub(crate) fn take_results(&mut self) -> Vec<Result<T, E>> {
         let count = self.values.len() + self.errors.len();
         let mut pairs = Vec::with_capacity(count);
         let values = mem::take(&mut self.values).into_iter().map(Ok);
@@ -283,7 +283,7 @@ mod tests {
         outcomes.push_error(2, "c");
         outcomes.push_error(1, "b");
         assert_eq!(
-            outcomes.into_results(),
+            outcomes.take_results(),
             vec![Ok(()), Err("b"), Err("c"), Ok(()), Ok(())]
         );
     }

@@ -466,6 +466,101 @@ fn what_is_kept_is_dropped_once_also_while_the_thread_unwinds() {
     });
 }
 
+// P5: what is won is given, though what is left panics as it is dropped
+
+/// Runs something whose result is on its way while what is left is dropped. Whether it was given.
+type Win = fn(&Tally) -> bool;
+
+const WINNERS: &[Row<Win>] = &[
+    ("what is driven", |tally| {
+        let mut group = unit_group();
+        run(group.drive(tally.after(ready(7)))) == Some(7)
+    }),
+    ("a failure for what is driven", |tally| {
+        let mut group = unit_group();
+        let cause = tally.loud();
+        group.spawn(async { Err(Bad::Loud(cause)) });
+        let driven = run(group.drive(tally.task::<()>()));
+        driven.is_none() && !is_ok(run(group))
+    }),
+    ("what runs in a context", |tally| {
+        matches!(run(CancelContext::new().run(tally.after(ready(7)))), Ok(7))
+    }),
+    ("the reason for what runs in a context", |tally| {
+        let context = CancelContext::new();
+        context.cancel();
+        run(context.run(tally.task::<()>())).is_err()
+    }),
+    ("the failure of collect", |tally| {
+        let group = group_with(tally, |tally| Ok(tally.loud()));
+        !is_ok(run(with_error(group).collect()))
+    }),
+    ("the errors of wait_all", |tally| {
+        let group = group_with(tally, |tally| Ok(tally.loud()));
+        run(with_error(group).wait_all()).is_err()
+    }),
+    ("the value of first_ok", |tally| {
+        let mut group = group_with(tally, |tally| Err(Bad::Loud(tally.loud())));
+        group.spawn(ready(Ok(())));
+        run(group.first_ok()).is_ok()
+    }),
+    ("the failure of a scope", |tally| {
+        let value = tally.loud();
+        run(scope(async |s: ErrSpawner<'_, (), &str>| {
+            s.spawn(async {
+                yields(1).await;
+                Err("no")
+            });
+            Ok(value)
+        }))
+        .is_err_and(|error| error == "no")
+    }),
+    ("the failure for a body that is not called", |tally| {
+        let mut group = ErrGroup::<(), &str>::new();
+        group.spawn(ready(Err("no")));
+        assert!(!run(group.ready()));
+        let value = tally.loud();
+        let scope = group.scope(async move |_| {
+            let _value = value;
+            Ok(())
+        });
+        run(scope) == Err("no")
+    }),
+    ("the values of a group with a grace", |tally| {
+        let grace = tally.task::<()>();
+        let (_, mut group) = ErrGroup::<_, Fail>::with_grace(&CancelContext::new(), || grace);
+        group.spawn(ready(Ok(7)));
+        run(group.collect()) == Ok(vec![7])
+    }),
+];
+
+/// Adds an error that is quiet.
+fn with_error<T: Send + 'static>(
+    mut group: ErrGroup<'static, T, Bad>,
+) -> ErrGroup<'static, T, Bad> {
+    let reason = CancelContext::new();
+    reason.cancel();
+    group.spawn(ready(Err(reason.reason().unwrap().into())));
+    group
+}
+
+/// Whether it went well; what is in it is dropped.
+fn is_ok<T, E>(result: Result<T, E>) -> bool {
+    let is_ok = result.is_ok();
+    caught(|| drop(result));
+    is_ok
+}
+
+#[test]
+fn what_is_won_is_given_though_what_is_left_panics_as_it_is_dropped() {
+    let test = "what_is_won_is_given_though_what_is_left_panics_as_it_is_dropped";
+    each_alone(test, WINNERS, |name, wins| {
+        let tally = Tally::default();
+        assert_eq!(caught(|| wins(&tally)), Some(true), "{name}");
+        tally.is_even(name);
+    });
+}
+
 // P3, P5: payloads
 
 #[test]
