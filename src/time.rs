@@ -124,11 +124,8 @@ impl CancelContext {
     pub fn with_timeout(&self, after: Duration) -> Self {
         let at = Instant::now().checked_add(after);
         let timer = at.map_or_else(Timer::never, Timer::at);
-        let source = async move {
-            timer.await;
-            Cancelled::new(CancelKind::DeadlineExceeded, None)
-        };
+        let reason = Cancelled::new(CancelKind::DeadlineExceeded, None);
         let due = move || at.is_some_and(|at| Instant::now() >= at);
-        self.with_timed_source(source, Some(Box::new(due)))
+        self.with_deadline_reason(timer, reason, Some(Box::new(due)))
     }
 }

@@ -6,16 +6,16 @@ use alloc::boxed::Box;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 
 use futures::future::FusedFuture;
 use pin_project_lite::pin_project;
 
-use crate::context::node::{Due, Node};
+use crate::context::node::{Due, Fired, Node};
 use crate::error::{BoxError, CancelKind, Cancelled};
 use crate::util::list::Key;
 use crate::util::panic::{drop_quietly, in_passing, sequence};
-use crate::util::sync::Arc;
+use crate::util::sync::{Arc, catch, resume};
 
 /// Tells work to stop, and why: a node in a tree of cancellations.
 ///
@@ -164,10 +164,7 @@ impl CancelContext {
     /// ```
     #[must_use = "a context with a deadline is a new one: the old one has none"]
     pub fn with_deadline(&self, at: impl Future + Send + 'static) -> Self {
-        self.with_source(async move {
-            at.await;
-            Cancelled::new(CancelKind::DeadlineExceeded, None)
-        })
+        self.with_deadline_reason(at, Cancelled::new(CancelKind::DeadlineExceeded, None), None)
     }
 
     /// Makes a child with a deadline, like [`with_deadline`](CancelContext::with_deadline), and a
@@ -212,11 +209,8 @@ impl CancelContext {
         at: impl Future + Send + 'static,
         cause: impl Into<Box<dyn core::error::Error + Send + Sync>>,
     ) -> Self {
-        let cause = cause.into();
-        self.with_source(async move {
-            at.await;
-            Cancelled::new(CancelKind::DeadlineExceeded, Some(cause))
-        })
+        let reason = Cancelled::new(CancelKind::DeadlineExceeded, Some(cause.into()));
+        self.with_deadline_reason(at, reason, None)
     }
 
     /// Makes a child that is cancelled when `on` completes, with its output as the cause.
@@ -231,7 +225,9 @@ impl CancelContext {
     ///
     /// # Panics
     ///
-    /// As with [`with_deadline`](CancelContext::with_deadline).
+    /// As with [`with_deadline`](CancelContext::with_deadline). If the cause cannot be made of the
+    /// output of `on`, because that panics, the context is cancelled without a cause, and the panic
+    /// goes to whoever polled.
     ///
     /// # Examples
     ///
@@ -271,28 +267,48 @@ impl CancelContext {
     where
         C: Into<Box<dyn core::error::Error + Send + Sync>>,
     {
-        self.with_source(async move {
-            let cause = on.await.into();
-            Cancelled::new(CancelKind::Cancelled, Some(cause))
-        })
+        self.with_source(
+            on,
+            |cause| {
+                let (cause, late) = match catch(|| cause.into()) {
+                    Ok(cause) => (Some(cause), None),
+                    Err(payload) => (None, Some(payload)),
+                };
+                let reason = Cancelled::new(CancelKind::Cancelled, cause);
+                Fired { reason, late }
+            },
+            None,
+        )
     }
 
-    fn with_source(&self, future: impl Future<Output = Cancelled> + Send + 'static) -> Self {
-        self.with_timed_source(future, None)
-    }
-
-    /// Makes a child with a source. With `due`, the source is a deadline that counts as soon as
-    /// that says that it has passed.
-    pub(crate) fn with_timed_source(
+    /// For a deadline; `due` says whether it has passed, though nobody has polled it.
+    pub(crate) fn with_deadline_reason(
         &self,
-        future: impl Future<Output = Cancelled> + Send + 'static,
+        at: impl Future + Send + 'static,
+        reason: Cancelled,
         due: Option<Due>,
     ) -> Self {
+        let fire = |output| {
+            in_passing(|steps| steps.run(|| drop(output)));
+            Fired { reason, late: None }
+        };
+        self.with_source(at, fire, due)
+    }
+
+    fn with_source<F, M>(&self, future: F, fire: M, due: Option<Due>) -> Self
+    where
+        F: Future + Send + 'static,
+        M: FnOnce(F::Output) -> Fired + Send + 'static,
+    {
         if self.node.settle().is_some() {
             drop(future);
             return self.child();
         }
-        let node = Node::with_source(&self.node, Box::pin(future), due);
+        let source = Until {
+            future: Some(future),
+            fire: Some(fire),
+        };
+        let node = Node::with_source(&self.node, Box::pin(source), due);
         CancelContext { node }
     }
 
@@ -544,6 +560,33 @@ impl CancelContext {
     }
 }
 
+pin_project! {
+    /// A deadline or trigger, and what comes of it.
+    struct Until<F, M> {
+        #[pin]
+        future: Option<F>,
+        fire: Option<M>,
+    }
+}
+
+impl<F, M> Future for Until<F, M>
+where
+    F: Future,
+    M: FnOnce(F::Output) -> Fired,
+{
+    type Output = Fired;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fired> {
+        let mut this = self.project();
+        let future = this.future.as_mut().as_pin_mut();
+        let output = ready!(future.expect("polled after it has fired").poll(cx));
+        // It has come to its end, and that is not to be lost to its destructor.
+        in_passing(|steps| steps.run(|| this.future.set(None)));
+        let fire = this.fire.take().expect("it goes with the future");
+        Poll::Ready(fire(output))
+    }
+}
+
 impl Default for CancelContext {
     fn default() -> Self {
         CancelContext::new()
@@ -630,12 +673,15 @@ impl Future for Cancelling {
         // After registering: a source that completes from now on finds us.
         let mut at = Some(&this.node);
         while let Some(node) = at.filter(|node| node.driven) {
-            if let Some(reason) = node.poll_source() {
+            if let Some(Fired { reason, late }) = node.poll_source() {
                 // Before the others are woken: we need not wake ourselves.
                 let waker = this.key.take().and_then(|key| this.node.deregister(key));
                 sequence(|steps| {
                     steps.run(|| _ = node.cancel(reason));
                     steps.run(|| drop(waker));
+                    if let Some(payload) = late {
+                        steps.run(|| resume(payload));
+                    }
                 });
                 break;
             }

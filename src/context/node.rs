@@ -14,7 +14,7 @@ use crate::error::{CancelKind, Cancelled};
 use crate::util::list::{Key, List};
 use crate::util::panic::{Sequence, sequence};
 use crate::util::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use crate::util::sync::{Arc, Lock, SetOnce, Weak};
+use crate::util::sync::{Arc, Lock, Payload, SetOnce, Weak};
 use crate::util::waiters::{Waiter, Waiters};
 
 /// One context of the tree.
@@ -102,8 +102,16 @@ enum Slot {
 }
 
 struct Source {
-    future: Pin<Box<dyn Future<Output = Cancelled> + Send>>,
+    future: Pin<Box<dyn Future<Output = Fired> + Send>>,
     waker: Waker,
+}
+
+/// What comes of a source.
+pub(crate) struct Fired {
+    pub(crate) reason: Cancelled,
+    /// The cause could not be made, so that the reason has none: that panic goes on when all know
+    /// the reason.
+    pub(crate) late: Option<Payload>,
 }
 
 /// A node is in order whenever user code runs, so a panic leaves nothing broken to be seen.
@@ -154,7 +162,7 @@ impl Node {
     /// Makes a child of `parent` with a source.
     pub(crate) fn with_source(
         parent: &Arc<Self>,
-        future: Pin<Box<dyn Future<Output = Cancelled> + Send>>,
+        future: Pin<Box<dyn Future<Output = Fired> + Send>>,
         due: Option<Due>,
     ) -> Arc<Self> {
         let mut node = Node::new(Some(parent), true);
@@ -385,7 +393,7 @@ impl Node {
     }
 
     /// Polls the source of this node, if there is one and nobody else polls it.
-    pub(crate) fn poll_source(&self) -> Option<Cancelled> {
+    pub(crate) fn poll_source(&self) -> Option<Fired> {
         if !self.has_source || self.is_set() {
             return None;
         }
@@ -428,7 +436,7 @@ impl Node {
             }
         });
         match polled {
-            Some(Poll::Ready(reason)) => Some(reason),
+            Some(Poll::Ready(fired)) => Some(fired),
             _ => None,
         }
     }

@@ -29,10 +29,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 
-use crate::common::{Fail, OnDrop, Root, run, yields};
+use crate::common::{Fail, OnDrop, Probe, Root, run, yields};
 use errgroup::{
-    CancelContext, Cancelled, ErrGroup, ErrSpawner, Panicked, Started, buffer_unordered, buffered,
-    scope, try_for_each_stream, try_map_stream,
+    CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, Panicked, Started,
+    buffer_unordered, buffered, scope, try_for_each_stream, try_map_stream,
 };
 use futures::stream::{self, Stream, StreamExt};
 
@@ -361,6 +361,9 @@ const KEEPERS: &[Row<MakeKeeper>] = &[
     ("what is to run in a context", |tally| {
         Box::new(CancelContext::new().run(tally.task::<()>()))
     }),
+    ("a deadline and its cause", |tally| {
+        Box::new(CancelContext::new().with_deadline_cause(tally.task::<()>(), loud_cause(tally)))
+    }),
     ("a trigger", |tally| {
         let context = CancelContext::new().with_trigger(tally.task::<Loud>());
         polled(context.cancelled())
@@ -490,6 +493,24 @@ const WINNERS: &[Row<Win>] = &[
         let context = CancelContext::new();
         context.cancel();
         run(context.run(tally.task::<()>())).is_err()
+    }),
+    ("the end of a deadline", |tally| {
+        let context = CancelContext::new().with_deadline(tally.after(ready(())));
+        run(context.cancelled()).is_deadline()
+    }),
+    ("the output of a deadline", |tally| {
+        let output = tally.loud();
+        let context = CancelContext::new().with_deadline(async { output });
+        run(context.cancelled()).is_deadline()
+    }),
+    ("the end of a deadline with a cause", |tally| {
+        let context = CancelContext::new();
+        let context = context.with_deadline_cause(tally.after(ready(())), "late");
+        run(context.cancelled()).is_deadline()
+    }),
+    ("the end of a trigger", |tally| {
+        let context = CancelContext::new().with_trigger(tally.after(ready("stop")));
+        run(context.cancelled()).cause().unwrap().to_string() == "stop"
     }),
     ("the failure of collect", |tally| {
         let group = group_with(tally, |tally| Ok(tally.loud()));
@@ -627,4 +648,36 @@ fn the_value_of_a_handle_that_is_gone_is_dropped_though_its_task_panics_as_it_is
         assert!(run(group).is_ok());
         tally.is_even(name);
     });
+}
+
+// C3, P5
+#[test]
+fn a_trigger_whose_cause_cannot_be_made_has_fired_all_the_same() {
+    struct NoCause;
+
+    impl From<NoCause> for Box<dyn Error + Send + Sync> {
+        fn from(_: NoCause) -> Self {
+            resume_unwind(Box::new("no cause"));
+        }
+    }
+
+    let (fired, other) = (Probe::new(), Probe::<Result<(), Fail>>::new());
+    let context = CancelContext::new().with_trigger(fired.task());
+    let (child, mut group) = ErrGroup::<(), Fail>::with_context(&context);
+    group.spawn(other.task());
+    let root = Root::new();
+    let mut waiting = child.cancelled();
+    assert!(root.poll(&mut waiting).is_pending() && root.poll(&mut group).is_pending());
+    fired.finish(NoCause);
+    assert_ne!(root.wakes(), 0);
+    let payload = catch_unwind(AssertUnwindSafe(|| root.poll(&mut group))).unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"no cause"));
+    let Poll::Ready(reason) = root.poll(&mut waiting) else {
+        panic!("it has not fired");
+    };
+    assert_eq!((reason.kind(), fired.drops()), (CancelKind::Cancelled, 1));
+    assert!(reason.cause().is_none());
+    other.finish(Ok(()));
+    assert_eq!(run(&mut group), Ok(()));
+    assert!(group.is_closed());
 }
