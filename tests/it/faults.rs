@@ -681,3 +681,127 @@ fn a_trigger_whose_cause_cannot_be_made_has_fired_all_the_same() {
     assert_eq!(run(&mut group), Ok(()));
     assert!(group.is_closed());
 }
+
+// P1, P3, P5: subscribers
+
+#[cfg(feature = "tracing")]
+mod subscribers {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Panics at everything that is armed, time after time.
+    struct Touchy;
+
+    static ARMED: [AtomicBool; 5] = [const { AtomicBool::new(false) }; 5];
+
+    fn arm(armed: &[usize]) {
+        for (kind, flag) in ARMED.iter().enumerate() {
+            flag.store(armed.contains(&kind), SeqCst);
+        }
+    }
+
+    fn at(kind: usize) {
+        if ARMED[kind].load(SeqCst) {
+            resume_unwind(Box::new("subscriber"));
+        }
+    }
+
+    impl Subscriber for Touchy {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            at(0);
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            at(1);
+        }
+
+        fn enter(&self, _: &Id) {
+            at(2);
+        }
+
+        fn exit(&self, _: &Id) {
+            at(3);
+        }
+
+        fn try_close(&self, _: Id) -> bool {
+            at(4);
+            true
+        }
+    }
+
+    /// What a subscriber panics at.
+    const ROWS: &[Row<&[usize]>] = &[
+        ("nothing", &[]),
+        ("spans", &[0]),
+        ("events", &[1]),
+        ("entering", &[2]),
+        ("leaving", &[3]),
+        ("closing", &[4]),
+        ("leaving and closing", &[3, 4]),
+        ("everything", &[0, 1, 2, 3, 4]),
+    ];
+
+    fn task(tally: &Tally, number: usize) -> Pin<Box<dyn Future<Output = Unit> + Send>> {
+        match number % 3 {
+            0 => {
+                let evil = tally.evil();
+                Box::pin(async move { resume_unwind(Box::new(evil)) })
+            }
+            1 => Box::pin(tally.after(ready(Ok(())))),
+            _ => Box::pin(tally.task()),
+        }
+    }
+
+    type Unit = Result<(), Fail>;
+
+    #[test]
+    fn subscribers_that_panic_again_and_again_abort_nothing_and_take_no_task_along() {
+        let test = "subscribers_that_panic_again_and_again_abort_nothing_and_take_no_task_along";
+        each_alone_in(module_path!(), test, ROWS, |name, armed| {
+            tracing::subscriber::set_global_default(Touchy).unwrap();
+            for catches in [false, true] {
+                for unwinds in [false, true] {
+                    let tally = Tally::default();
+                    let mut group = ErrGroup::<(), Fail>::new().keep_going().limit(8);
+                    if catches {
+                        group = group.catch_panics();
+                    }
+                    arm(armed);
+                    for number in 0..12 {
+                        caught(|| group.spawn(task(&tally, number)));
+                    }
+                    for _ in 0..40 {
+                        caught(|| _ = Root::new().poll_new(group.drive(pending::<()>())));
+                    }
+                    let mut group = Some(group);
+                    if unwinds {
+                        caught(|| {
+                            let _group = group.take();
+                            resume_unwind(Box::new("the first"));
+                        });
+                    } else {
+                        caught(|| group.as_mut().unwrap().abort_all());
+                        arm(&[]);
+                        let mut group = group.take().unwrap();
+                        group.spawn(ready(Ok(())));
+                        let results = run(group.settle());
+                        assert_eq!(results.last(), Some(&Ok(())), "{name}");
+                    }
+                    arm(&[]);
+                    tally.is_even(name);
+                }
+            }
+        });
+    }
+}

@@ -17,11 +17,12 @@ use core::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tracing::field::display;
+use tracing::span::Entered;
 use tracing::{Span, debug, info_span};
 
 use crate::error::Cancelled;
 use crate::group::shared::Hub;
-use crate::util::panic::sequence;
+use crate::util::panic::{discard, drop_quietly, sequence};
 use crate::util::sync::{Arc, Payload, catch, resume};
 
 /// The number of a group, for its spans and events.
@@ -67,23 +68,47 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let mut this = this.project();
             let Some(story) = this.story else { return };
-            let (stage, late) = (story.stage, story.late.take());
-            let _entered = story.span().enter();
+            let mut dropped = Ok(());
             // By now the group has the outcome, so that it is not lost if this panics.
-            sequence(|steps| {
-                steps.run(|| {
-                    if let Some(payload) = late {
-                        resume(payload);
+            let told = catch(|| {
+                sequence(|steps| {
+                    if let Some(payload) = story.late.take() {
+                        steps.run(|| resume(payload));
                     }
-                });
-                steps.run(|| match stage {
-                    Stage::New | Stage::Waiting => debug!(target: "errgroup", "dropped"),
-                    Stage::Polling => debug!(target: "errgroup", "failed"),
-                    Stage::Over => {}
-                });
-                steps.run(|| this.future.set(None));
+                    steps.run(|| story.make_span());
+                    let span = story.span.take();
+                    let mut inside = None;
+                    steps.run(|| inside = span.as_ref().map(Span::enter));
+                    steps.run(|| match story.stage {
+                        Stage::New | Stage::Waiting => debug!(target: "errgroup", "dropped"),
+                        Stage::Polling => debug!(target: "errgroup", "failed"),
+                        Stage::Over => {}
+                    });
+                    dropped = catch(|| this.future.set(None));
+                    steps.run(|| drop(inside));
+                    steps.run(|| drop(span));
+                })
             });
+            // A panic of the task itself leaves this also while the thread unwinds, as it would
+            // without a span: whoever drops tasks then catches it.
+            match (dropped, told) {
+                (Err(payload), Ok(())) | (Ok(()), Err(payload)) => resume(payload),
+                (Err(payload), Err(of_subscriber)) => {
+                    discard(of_subscriber);
+                    resume(payload);
+                }
+                (Ok(()), Ok(())) => {}
+            }
         }
+    }
+}
+
+/// Inside of a span. Whatever the subscriber does when it is left while the thread unwinds ends here.
+struct Inside<'a>(Option<Entered<'a>>);
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        drop_quietly(self.0.take());
     }
 }
 
@@ -145,18 +170,22 @@ where
         let Some(story) = this.story else {
             return future.poll(cx);
         };
-        let stage = mem::replace(&mut story.stage, Stage::Polling);
-        let entered = story.span().clone().entered();
-        if stage == Stage::New {
+        let before = mem::replace(&mut story.stage, Stage::Polling);
+        story.make_span();
+        let Story {
+            span, stage, late, ..
+        } = story;
+        let inside = Inside(span.as_ref().map(Span::enter));
+        if before == Stage::New {
             debug!(target: "errgroup", "started");
         }
         let poll = future.poll(cx);
-        story.stage = match &poll {
+        *stage = match &poll {
             Poll::Pending => Stage::Waiting,
             Poll::Ready(_) => Stage::Over,
         };
         let told = catch(|| {
-            let _entered = entered;
+            let _inside = inside;
             match &poll {
                 Poll::Pending => {}
                 Poll::Ready(Err(_)) => debug!(target: "errgroup", "failed"),
@@ -165,14 +194,14 @@ where
         });
         match told {
             Err(payload) if poll.is_pending() => resume(payload),
-            told => story.late = told.err(),
+            told => *late = told.err(),
         }
         poll
     }
 }
 
 impl Story {
-    fn span(&mut self) -> &Span {
+    fn make_span(&mut self) {
         let Story {
             hub, index, span, ..
         } = self;
@@ -185,6 +214,6 @@ impl Story {
                 index = *index,
                 name = hub.shared.name(*index).as_deref(),
             )
-        })
+        });
     }
 }
