@@ -192,7 +192,8 @@ where
     fn drop_queue(&mut self, steps: &mut Sequence) {
         self.turn(Gate::Failed);
         if let Some(queue) = self.take_queue() {
-            self.share().shared.leave(queue.len());
+            let shared = &self.share().shared;
+            shared.leave_together([].into_iter(), queue.indices());
             queue.drop_each(steps);
         }
     }
@@ -211,8 +212,8 @@ where
     /// scope. Meanwhile the group takes no others.
     #[cold]
     pub(super) fn abort_below(&mut self, below: usize) {
-        let mut tasks = self.engine.take_below(below);
-        tasks.append(&mut self.queue.take_below(below));
+        let running = self.engine.take_below(below);
+        let queued = self.queue.take_below(below);
         let doomed = mem::take(&mut self.doomed);
         let hub = self.share().clone();
         let before = self.gate();
@@ -220,9 +221,12 @@ where
         sequence(|steps| {
             self.turn(Gate::Paused);
             // Only now: the room that they leave is not given away before they are dropped.
-            hub.shared.leave(tasks.len());
-            let tasks = tasks
+            let index = |(index, _): &(usize, F)| *index;
+            let shared = &hub.shared;
+            shared.leave_together(running.iter().map(index), queued.iter().map(index));
+            let tasks = running
                 .into_iter()
+                .chain(queued)
                 .map(|(index, task)| (index, Remains::Task(task)));
             for (index, remains) in doomed.into_iter().chain(tasks) {
                 steps.run(|| self.drop_aborted(index, remains));

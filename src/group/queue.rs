@@ -48,12 +48,6 @@ impl<F> Queue<F> {
         self.express.is_some() || self.body.is_some()
     }
 
-    /// How many tasks there are, without the body of a scope.
-    pub(crate) fn len(&self) -> usize {
-        let express = self.express.as_ref().map_or(0, |express| express.len);
-        self.regular.len + express
-    }
-
     pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
         let express = self.express.as_deref().into_iter();
         express.chain([&self.regular]).flat_map(Line::indices)

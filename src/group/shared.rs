@@ -255,16 +255,21 @@ impl Shared {
         });
     }
 
-    pub(super) fn remove_uncounted(&self, index: usize) {
-        self.notes.with(|notes| {
-            let rare = notes.rare.as_mut();
-            if let Some(why) = rare.and_then(|rare| rare.uncounted.remove(&index)) {
-                decrement(&self.uncounted);
-                if why == Uncounted::Background {
-                    decrement(&self.background);
-                }
-            }
-        });
+    /// False if it was not one of them any more.
+    pub(super) fn remove_uncounted(&self, index: usize) -> bool {
+        self.notes.with(|notes| self.forget_uncounted(notes, index))
+    }
+
+    fn forget_uncounted(&self, notes: &mut Notes, index: usize) -> bool {
+        let rare = notes.rare.as_mut();
+        let Some(why) = rare.and_then(|rare| rare.uncounted.remove(&index)) else {
+            return false;
+        };
+        decrement(&self.uncounted);
+        if why == Uncounted::Background {
+            decrement(&self.background);
+        }
+        true
     }
 
     /// A task that does not count is running.
@@ -320,6 +325,28 @@ impl Shared {
     #[inline]
     pub(super) fn leave(&self, count: usize) {
         self.gone.store(self.gone.load(Relaxed) + count, Release);
+    }
+
+    /// These tasks are gone, of which some were running: they are dropped after this. Those that did
+    /// not count are none of the others that their destructors see.
+    pub(super) fn leave_together(
+        &self,
+        running: impl ExactSizeIterator<Item = usize>,
+        queued: impl Iterator<Item = usize>,
+    ) {
+        let mut count = running.len();
+        self.notes.with(|notes| {
+            for index in running {
+                if self.forget_uncounted(notes, index) {
+                    decrement(&self.uncounted_running);
+                }
+            }
+            for index in queued {
+                self.forget_uncounted(notes, index);
+                count += 1;
+            }
+        });
+        self.leave(count);
     }
 
     /// All tasks are gone.

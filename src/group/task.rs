@@ -198,8 +198,9 @@ impl Note {
         let shared = &self.hub.shared;
         match self.what {
             What::Name(_) => return shared.remove_name(index),
-            What::Background | What::Starting => shared.remove_uncounted(index),
-            What::Body => {}
+            // Otherwise somebody has done all this: it is dropped together with others.
+            What::Background | What::Starting if !shared.remove_uncounted(index) => return,
+            What::Background | What::Starting | What::Body => {}
         }
         if let Stage::Running(_) = stage {
             shared.ran_uncounted();

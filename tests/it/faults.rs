@@ -25,8 +25,8 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::process::Command;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use crate::common::{Fail, OnDrop, Probe, Root, run, yields};
@@ -680,6 +680,92 @@ fn a_trigger_whose_cause_cannot_be_made_has_fired_all_the_same() {
     other.finish(Ok(()));
     assert_eq!(run(&mut group), Ok(()));
     assert!(group.is_closed());
+}
+
+// H3, R8: what destructors see
+
+#[test]
+fn destructors_that_run_while_tasks_are_dropped_see_the_others_counted() {
+    type Group = ErrGroup<'static, (), Fail>;
+    type Way = fn(&mut Group);
+    /// A name, what makes tasks be dropped, who is, and who is running, queued and both then.
+    type Counted = (&'static str, Way, &'static [&'static str], [usize; 3]);
+    let rows: [Counted; 3] = [
+        (
+            "Group::abort_all",
+            |group| group.abort_all(),
+            &[
+                "background",
+                "running",
+                "queued",
+                "in the mail",
+                "queued background",
+            ],
+            [0, 0, 0],
+        ),
+        (
+            "Spawner::abort_all, and more tasks",
+            |group| {
+                group.spawner().abort_all();
+                (0..3).for_each(|_| group.spawn(pending()));
+                group.spawn_background(pending());
+            },
+            &[
+                "background",
+                "running",
+                "queued",
+                "in the mail",
+                "queued background",
+            ],
+            [0, 3, 3],
+        ),
+        (
+            "a failure",
+            |group| group.spawn_background(ready(Err("no".into()))),
+            &["queued", "in the mail", "last"],
+            [1, 0, 1],
+        ),
+    ];
+    for (name, way, dropped, expected) in rows {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (_context, group) = Group::with_context(&CancelContext::new());
+        let mut group = group.limit(1);
+        let spawner = group.spawner();
+        let task = |what: &'static str| {
+            let (spawner, seen) = (spawner.clone(), seen.clone());
+            let guard = OnDrop(move || {
+                let counts = [spawner.running(), spawner.queued(), spawner.len()];
+                seen.lock().unwrap().push((what, counts));
+            });
+            async move {
+                let _guard = guard;
+                pending().await
+            }
+        };
+        group.spawn_background(task("background"));
+        group.spawn(task("running"));
+        assert!(
+            Root::new()
+                .poll_new(group.drive(pending::<()>()))
+                .is_pending()
+        );
+        group.spawn(task("queued"));
+        spawner.spawn(task("in the mail"));
+        if !dropped.contains(&"last") {
+            group.spawn_background(task("queued background"));
+        }
+        way(&mut group);
+        if dropped.contains(&"last") {
+            // It comes after the one that fails, and is dropped before it starts.
+            group.spawn_background(task("last"));
+        }
+        _ = Root::new().poll_new(group.drive(pending::<()>()));
+        let mut seen = seen.lock().unwrap().split_off(0);
+        let mut all: Vec<_> = dropped.iter().map(|what| (*what, expected)).collect();
+        seen.sort_unstable();
+        all.sort_unstable();
+        assert_eq!(seen, all, "{name}");
+    }
 }
 
 // P1, P3, P5: subscribers
