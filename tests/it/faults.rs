@@ -20,7 +20,7 @@
 use std::any::Any;
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, pending, ready};
+use std::future::{Future, pending, poll_fn, ready};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
@@ -29,12 +29,13 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use crate::common::{Fail, OnDrop, Probe, Root, run, yields};
+use crate::common::{Fail, OnDrop, Probe, Root, on_wake, panics, poll_with, run, yields};
 use errgroup::{
-    CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, Panicked, Started,
-    buffer_unordered, buffered, scope, try_for_each_stream, try_map_stream,
+    CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, Panicked, Semaphore, Started,
+    buffer_unordered, buffered, scope, try_for_each, try_for_each_stream, try_map, try_map_stream,
 };
-use futures::stream::{self, Stream, StreamExt};
+use futures::future::{FusedFuture, FutureExt};
+use futures::stream::{self, FusedStream, Stream, StreamExt};
 
 // What is counted
 
@@ -47,6 +48,12 @@ impl Tally {
     fn loud(&self) -> Loud {
         self.0[0].fetch_add(1, SeqCst);
         Loud(self.clone())
+    }
+
+    /// Something that is only counted.
+    fn quiet(&self) -> Quiet {
+        self.0[0].fetch_add(1, SeqCst);
+        Quiet(self.clone())
     }
 
     /// A payload that panics when it is dropped.
@@ -103,6 +110,14 @@ impl fmt::Display for Loud {
 }
 
 impl Error for Loud {}
+
+struct Quiet(Tally);
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        self.0.0[1].fetch_add(1, SeqCst);
+    }
+}
 
 struct Evil(Tally);
 
@@ -682,6 +697,526 @@ fn a_trigger_whose_cause_cannot_be_made_has_fired_all_the_same() {
     assert!(group.is_closed());
 }
 
+// R4, S3, S4, C2: an executor that drops a future inside of `wake`
+
+type Woken = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Act = Box<dyn FnOnce()>;
+
+/// A future that pends, what wakes it, and what has to hold afterwards.
+type Sleeper = fn(&Probe<Result<usize, Fail>>) -> (Woken, Act, Act);
+
+fn group_of(probe: &Probe<Result<usize, Fail>>) -> ErrGroup<'static, usize, Fail> {
+    let mut group = ErrGroup::new().limit(2);
+    group.spawn(probe.task());
+    group.spawn(pending());
+    group.spawn(pending());
+    group
+}
+
+fn finish(probe: &Probe<Result<usize, Fail>>) -> Act {
+    let probe = probe.clone();
+    Box::new(move || probe.finish(Ok(7)))
+}
+
+/// The probe was dropped with all the rest.
+fn is_dropped(probe: &Probe<Result<usize, Fail>>) -> Act {
+    let probe = probe.clone();
+    Box::new(move || assert_eq!(probe.drops(), 1))
+}
+
+/// A group, and what else wakes it.
+fn group_and(
+    probe: &Probe<Result<usize, Fail>>,
+    wake: impl FnOnce(&mut ErrGroup<'static, usize, Fail>) -> Act,
+) -> (Woken, Act, Act) {
+    let mut group = group_of(probe);
+    let (wake, spawner) = (wake(&mut group), group.spawner());
+    let is_dropped = is_dropped(probe);
+    let after = Box::new(move || {
+        is_dropped();
+        assert!(spawner.is_closed() && spawner.is_empty());
+        assert!(spawner.try_spawn(ready(Ok(1))).is_err());
+    });
+    (Box::pin(async { drop(group.await) }), wake, after)
+}
+
+const SLEEPERS: &[Row<Sleeper>] = &[
+    ("a group and its task", |probe| {
+        group_and(probe, |_| finish(probe))
+    }),
+    ("a group and its spawner", |probe| {
+        group_and(probe, |group| {
+            let spawner = group.spawner();
+            Box::new(move || spawner.spawn(ready(Ok(1))))
+        })
+    }),
+    ("a group and a change of its limit", |probe| {
+        group_and(probe, |group| {
+            let spawner = group.spawner();
+            Box::new(move || spawner.set_limit(5))
+        })
+    }),
+    ("a group and an abort of all", |probe| {
+        group_and(probe, |group| {
+            let spawner = group.spawner();
+            Box::new(move || spawner.abort_all())
+        })
+    }),
+    ("a group and an abort of one that runs", |probe| {
+        group_and(probe, |group| {
+            group.set_limit(3);
+            let guard = group.spawn_abortable(pending()).abort_on_drop();
+            Box::new(move || drop(guard))
+        })
+    }),
+    ("a group and an abort of one that is queued", |probe| {
+        group_and(probe, |group| {
+            let handle = group.spawn_abortable(pending());
+            Box::new(move || handle.abort())
+        })
+    }),
+    ("a group that is kept open", |probe| {
+        let mut group = ErrGroup::<usize, Fail>::new();
+        let open = group.keep_open();
+        let mut task = probe.task();
+        let guarded = async move {
+            drop((&mut group).await);
+            drop(poll_fn(|cx| Pin::new(&mut task).poll(cx)).await);
+        };
+        (
+            Box::pin(guarded),
+            Box::new(move || drop(open)),
+            is_dropped(probe),
+        )
+    }),
+    ("a graceful group and its context", |probe| {
+        let (context, mut group) =
+            ErrGroup::<usize, Fail>::with_grace(&CancelContext::new(), pending::<()>);
+        group.spawn(probe.task());
+        let cancels = context.clone();
+        let (is_dropped, is_cancelled) = (is_dropped(probe), context);
+        (
+            Box::pin(async { drop(group.await) }),
+            Box::new(move || assert!(cancels.cancel())),
+            Box::new(move || {
+                is_dropped();
+                assert_eq!(is_cancelled.reason().unwrap().kind(), CancelKind::Cancelled);
+            }),
+        )
+    }),
+    ("collect", |probe| {
+        let group = group_of(probe);
+        (
+            Box::pin(async { drop(group.collect().await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("next", |probe| {
+        let mut group = group_of(probe);
+        (
+            Box::pin(async move { drop(group.next().await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("ready", |probe| {
+        let mut group = group_of(probe);
+        (
+            Box::pin(async move { _ = group.ready().await }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("what is driven", |probe| {
+        let mut group = ErrGroup::<usize, Fail>::new();
+        group.spawn(pending());
+        let task = probe.task();
+        (
+            Box::pin(async move { drop(group.drive(task).await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("the body of a scope", |probe| {
+        let task = probe.task();
+        let scope = scope(async |s: ErrSpawner<'_, (), Fail>| {
+            s.spawn(pending());
+            task.await
+        });
+        (
+            Box::pin(async { drop(scope.await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("a handle", |probe| {
+        let mut group = ErrGroup::<(), Fail>::new();
+        let handle = group.spawn_with_handle(probe.task());
+        assert!(Root::new().poll(&mut group).is_pending());
+        let finish = finish(probe);
+        let wake = Box::new(move || {
+            finish();
+            assert_eq!(run(group), Ok(()));
+        });
+        (
+            Box::pin(async { drop(handle.await) }),
+            wake,
+            is_dropped(probe),
+        )
+    }),
+    ("a start", |probe| {
+        let mut group = ErrGroup::<(), Fail>::new();
+        let (spawner, task) = (group.spawner(), probe.task());
+        let start = async move {
+            let up = spawner.start(async move |started: Started<usize>| {
+                started.ready(task.await?);
+                Ok(())
+            });
+            _ = up.await;
+        };
+        let finish = finish(probe);
+        let wake = Box::new(move || {
+            assert!(Root::new().poll(&mut group).is_pending());
+            finish();
+            assert_eq!(run(group), Ok(()));
+        });
+        (Box::pin(start), wake, is_dropped(probe))
+    }),
+    ("a wait for room", |probe| {
+        let mut group = group_of(probe);
+        let (spawner, other) = (group.spawner(), group.spawner());
+        group.set_limit(3);
+        assert!(Root::new().poll(&mut group).is_pending());
+        let finish = finish(probe);
+        let wake = Box::new(move || {
+            finish();
+            assert!(
+                Root::new()
+                    .poll_new(group.drive(pending::<()>()))
+                    .is_pending()
+            );
+            assert_eq!((group.len(), run(other.ready())), (2, true));
+        });
+        (
+            Box::pin(async move { _ = spawner.ready().await }),
+            wake,
+            is_dropped(probe),
+        )
+    }),
+    ("a wait for a cancel", |_| {
+        let context = CancelContext::new();
+        let (waiting, below) = (context.cancelled(), context.child());
+        let wake = Box::new(move || assert!(context.cancel()));
+        let after = Box::new(move || assert!(below.is_cancelled()));
+        (Box::pin(async { drop(waiting.await) }), wake, after)
+    }),
+    ("a wait for a deadline", |probe| {
+        let context = CancelContext::new().with_deadline(probe.task());
+        let waiting = context.cancelled();
+        let after = Box::new(move || assert!(run(context.cancelled()).is_deadline()));
+        (
+            Box::pin(async { drop(waiting.await) }),
+            finish(probe),
+            after,
+        )
+    }),
+    ("what runs in a context", |probe| {
+        let run = CancelContext::new().run(probe.task());
+        (
+            Box::pin(async { drop(run.await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("what runs in a context that is cancelled", |probe| {
+        let context = CancelContext::new();
+        let run = context.run(probe.task());
+        let wake = Box::new(move || assert!(context.cancel()));
+        (Box::pin(async { drop(run.await) }), wake, is_dropped(probe))
+    }),
+    ("a wait for a permit", |_| {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let permit = semaphore.try_acquire_owned(1).unwrap();
+        let waiting = semaphore.acquire_owned(1);
+        let wake = Box::new(move || drop(permit));
+        let after = Box::new(move || assert_eq!(semaphore.available(), 1));
+        (Box::pin(async { drop(waiting.await) }), wake, after)
+    }),
+    ("a wait for more permits than are left", |_| {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let permit = semaphore.try_acquire_owned(2).unwrap();
+        let (waiting, other) = (semaphore.acquire_owned(2), semaphore.clone());
+        let wake = Box::new(move || other.set_capacity(1));
+        let after = Box::new(move || {
+            drop(permit);
+            assert_eq!(semaphore.available(), 1);
+        });
+        (Box::pin(async { drop(waiting.await) }), wake, after)
+    }),
+    ("a map", |probe| {
+        let tasks = vec![probe.task()];
+        let map = try_map(tasks, 2, |task| task);
+        (
+            Box::pin(async { drop(map.await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("a map without values", |probe| {
+        let map = try_for_each(vec![probe.task()], 2, |task| async { task.await.map(drop) });
+        (
+            Box::pin(async { drop(map.await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("a map of a stream", |probe| {
+        let items = Box::pin(stream::once(probe.task()));
+        let map = try_map_stream(items, 2, ready);
+        (
+            Box::pin(async { drop(map.await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("a buffer", |probe| {
+        let mut outputs = Box::pin(buffered(stream::iter([probe.task()]), 2, |task| task));
+        (
+            Box::pin(async move { drop(outputs.next().await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+    ("a buffer without order", |probe| {
+        let mut outputs = Box::pin(buffer_unordered(stream::iter([probe.task()]), 2, |task| {
+            task
+        }));
+        (
+            Box::pin(async move { drop(outputs.next().await) }),
+            finish(probe),
+            is_dropped(probe),
+        )
+    }),
+];
+
+#[test]
+fn an_executor_may_drop_a_future_inside_of_wake() {
+    for (name, make) in SLEEPERS {
+        for (panics, unwinds) in [(false, false), (true, false), (false, true), (true, true)] {
+            let probe = Probe::new();
+            let (future, wake, after) = make(&probe);
+            let place = Arc::new(Mutex::new(Some(future)));
+            let in_waker = place.clone();
+            let waker = on_wake(move || {
+                let future = in_waker.lock().unwrap().take();
+                drop(future);
+                if panics {
+                    resume_unwind(Box::new("wake"));
+                }
+            });
+            let mut future = place.lock().unwrap().take().unwrap();
+            assert!(poll_with(&mut future, &waker).is_pending(), "{name}");
+            drop(waker);
+            *place.lock().unwrap() = Some(future);
+            let woken = caught(|| {
+                if unwinds {
+                    let mut wake = Some(wake);
+                    // A panic of the waker itself would leave a destructor of this test.
+                    let _guard = OnDrop(|| _ = caught(wake.take().unwrap()));
+                    resume_unwind(Box::new("the first"));
+                }
+                wake();
+            });
+            assert_eq!(woken.is_none(), panics || unwinds, "{name}");
+            assert!(place.lock().unwrap().is_none(), "{name}: it was not woken");
+            after();
+        }
+    }
+}
+
+// M1, M2: streams, iterators and closures of maps
+
+/// Where something panics, at the third item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum At {
+    Next,
+    /// The destructor of the stream, at its end.
+    End,
+    Call,
+    Poll,
+    /// The destructor of a future that is done.
+    Done,
+}
+
+type Items = stream::BoxStream<'static, (usize, Quiet)>;
+type Work = Pin<Box<dyn Future<Output = Result<Quiet, Fail>> + Send>>;
+type Function = Box<dyn FnMut((usize, Quiet)) -> Work + Send>;
+
+fn bang() -> ! {
+    resume_unwind(Box::new("bang"))
+}
+
+fn items(tally: &Tally, at: At) -> Items {
+    let (held, counts) = (tally.quiet(), tally.clone());
+    let items = stream::iter(0..5).map(move |number| {
+        let _held = &held;
+        if (number, at) == (2, At::Next) {
+            bang();
+        }
+        (number, counts.quiet())
+    });
+    match at {
+        At::End => Box::pin(Noisy(items, tally.loud())),
+        _ => Box::pin(items),
+    }
+}
+
+fn function(tally: &Tally, at: At) -> Function {
+    let (held, counts) = (tally.quiet(), tally.clone());
+    Box::new(move |(number, item)| {
+        let _held = &held;
+        match at {
+            At::Call if number == 2 => bang(),
+            At::Poll if number == 2 => Box::pin(async move {
+                let _item = item;
+                bang()
+            }),
+            At::Done if number == 2 => Box::pin(counts.after(ready(Ok(item)))),
+            // One that takes its time is still running.
+            _ if number == 1 => Box::pin(async {
+                yields(3).await;
+                Ok(item)
+            }),
+            _ => Box::pin(ready(Ok(item))),
+        }
+    })
+}
+
+/// Runs to its end. Then asks whether it is over.
+type Map = Box<dyn FnMut(Ask) -> bool>;
+
+enum Ask {
+    Run,
+    IsOver,
+}
+
+type MakeMap = fn(Items, Function) -> Map;
+
+const MAPS: &[Row<MakeMap>] = &[
+    ("try_map", |items, f| {
+        let mut map = Box::pin(try_map_stream(items, 3, f));
+        Box::new(move |ask| match ask {
+            Ask::Run => run(&mut map).is_ok(),
+            Ask::IsOver => map.is_terminated(),
+        })
+    }),
+    ("try_for_each", |items, mut f| {
+        let unit = move |item| f(item).map(|result| result.map(drop));
+        let mut map = Box::pin(try_for_each_stream(items, 3, unit));
+        Box::new(move |ask| match ask {
+            Ask::Run => run(&mut map).is_ok(),
+            Ask::IsOver => map.is_terminated(),
+        })
+    }),
+    ("buffered", |items, f| {
+        let mut outputs = Box::pin(buffered(items, 3, f));
+        Box::new(move |ask| match ask {
+            Ask::Run => run(outputs.by_ref().all(async |output| output.is_ok())),
+            Ask::IsOver => outputs.is_terminated(),
+        })
+    }),
+    ("buffer_unordered", |items, f| {
+        let mut outputs = Box::pin(buffer_unordered(items, 3, f));
+        Box::new(move |ask| match ask {
+            Ask::Run => run(outputs.by_ref().all(async |output| output.is_ok())),
+            Ask::IsOver => outputs.is_terminated(),
+        })
+    }),
+];
+
+#[test]
+fn a_panic_of_a_stream_or_a_function_ends_a_map_and_drops_all_that_it_has() {
+    for (name, make) in MAPS {
+        for at in [At::Next, At::End, At::Call, At::Poll, At::Done] {
+            let name = format!("{name}, {at:?}");
+            let tally = Tally::default();
+            let mut map = make(items(&tally, at), function(&tally, at));
+            assert_eq!(caught(|| map(Ask::Run)), None, "{name}");
+            // At once, while it is still here.
+            tally.is_even(&name);
+            assert!(map(Ask::IsOver), "{name}");
+            assert_eq!(
+                panics(|| map(Ask::Run)),
+                "polled after it was over",
+                "{name}"
+            );
+            tally.is_even(&name);
+        }
+    }
+}
+
+#[test]
+fn a_panic_of_an_iterator_is_that_of_who_calls() {
+    struct Bang(At, #[allow(dead_code, reason = "it is counted")] Quiet);
+
+    struct Given(Bang);
+
+    impl IntoIterator for Given {
+        type Item = (usize, Quiet);
+        type IntoIter = Bang;
+
+        fn into_iter(self) -> Bang {
+            match self.0.0 {
+                At::Call => bang(),
+                _ => self.0,
+            }
+        }
+    }
+
+    impl Iterator for Bang {
+        type Item = (usize, Quiet);
+
+        fn next(&mut self) -> Option<Self::Item> {
+            match self.0 {
+                At::Next => bang(),
+                _ => Some((0, self.1.0.quiet())),
+            }
+        }
+
+        fn size_hint(&self) -> (usize, Option<usize>) {
+            match self.0 {
+                At::End => bang(),
+                _ => (usize::MAX, None),
+            }
+        }
+    }
+
+    for at in [At::Next, At::End, At::Call] {
+        let tally = Tally::default();
+        let f = function(&tally, at);
+        let items = Given(Bang(at, tally.quiet()));
+        assert!(caught(|| run(try_map(items, 2, f)).is_ok()).is_none());
+        tally.is_even("map");
+        // And of a group.
+        let mut group = ErrGroup::<Quiet, Fail>::new();
+        let items = Given(Bang(at, tally.quiet()));
+        let value = tally.quiet();
+        group.spawn(ready(Ok(value)));
+        let mut left = 3;
+        let extended = caught(|| {
+            group.extend(items.into_iter().map_while(|(_, item)| {
+                left -= 1;
+                (left > 0).then(|| ready(Ok(item)))
+            }));
+        });
+        let count = if at == At::End { 3 } else { 1 };
+        assert_eq!((extended.is_some(), group.len()), (at == At::End, count));
+        assert_eq!(run(group.collect()).unwrap().len(), count);
+        tally.is_even("group");
+    }
+}
+
 // H3, R8: what destructors see
 
 #[test]
@@ -890,4 +1425,119 @@ mod subscribers {
             }
         });
     }
+}
+
+// P1 to P5 at size
+
+#[test]
+fn among_a_million_tasks_those_that_panic_take_no_other_along() {
+    const MILLION: usize = 1_000_000;
+
+    /// Ends, panics, or never ends and panics when it is dropped.
+    struct One(usize, Option<Quiet>, bool);
+
+    impl Future for One {
+        type Output = Result<usize, Fail>;
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+            if !mem::replace(&mut self.2, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.0 % 1_000 {
+                0 => bang(),
+                1 => Poll::Pending,
+                _ => Poll::Ready(Ok(self.0)),
+            }
+        }
+    }
+
+    impl Drop for One {
+        fn drop(&mut self) {
+            drop(self.1.take());
+            if self.0 % 1_000 < 2 {
+                bang();
+            }
+        }
+    }
+
+    for catches in [false, true] {
+        let tally = Tally::default();
+        let mut group = ErrGroup::new().keep_going();
+        if catches {
+            group = group.catch_panics();
+        }
+        group.extend((0..MILLION).map(|number| One(number, Some(tally.quiet()), false)));
+        let mut panics = 0;
+        let root = Root::new();
+        loop {
+            match caught(|| root.poll_new(group.drive(pending::<()>()))) {
+                None => panics += 1,
+                Some(_) if root.wakes() == 0 => break,
+                Some(_) => {}
+            }
+        }
+        let few = MILLION / 1_000;
+        assert_eq!((panics, group.len()), (if catches { 0 } else { few }, few));
+        assert_eq!(tally.made() - tally.dropped(), few);
+        assert_eq!(caught(|| group.abort_all()).is_some(), catches);
+        tally.is_even("tasks");
+        let results = run(group.settle());
+        let values = results.iter().flatten().copied();
+        assert!(values.eq((0..MILLION).filter(|number| number % 1_000 > 1)));
+        let errors = results.len() - (MILLION - 2 * few);
+        assert_eq!(errors, if catches { 2 * few } else { 0 });
+    }
+}
+
+/// So much is enough for polling, unwinding and dropping a thousand levels without optimization.
+const STACK: usize = 64 << 20;
+
+#[test]
+fn panics_come_through_a_thousand_nested_groups() {
+    const LEVELS: usize = 1_000;
+    type Task = Pin<Box<dyn Future<Output = Result<(), Fail>> + Send>>;
+
+    fn nested(tally: &Tally, leaf: Task, catches: bool) -> Task {
+        let mut task = leaf;
+        for _ in 0..LEVELS {
+            let mut group = ErrGroup::new();
+            if catches {
+                group = group.catch_panics();
+            }
+            group.spawn(tally.task());
+            group.spawn(task);
+            group.spawn(tally.task());
+            task = Box::pin(group);
+        }
+        task
+    }
+
+    let body = || {
+        for catches in [false, true] {
+            let tally = Tally::default();
+            // The panic of a leaf. On its way it meets those of destructors.
+            let evil = tally.evil();
+            let leaf = Box::pin(async { resume_unwind(Box::new(evil)) });
+            let mut outermost = nested(&tally, leaf, catches);
+            assert!(caught(|| run(&mut outermost)).is_none());
+            caught(|| drop(outermost));
+            tally.is_even("a leaf that panics");
+            // Nobody panics before all is dropped.
+            for unwinds in [false, true] {
+                let mut outermost = nested(&tally, Box::pin(pending()), catches);
+                assert!(Root::new().poll(&mut outermost).is_pending());
+                let dropped = caught(move || {
+                    let _outermost = outermost;
+                    if unwinds {
+                        bang();
+                    }
+                });
+                assert!(dropped.is_none());
+                tally.is_even("all of it");
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(STACK);
+    thread.spawn(body).unwrap().join().unwrap();
 }
