@@ -393,10 +393,10 @@ fn sleep_and_timeouts_are_send_and_say_what_they_are() {
     fn assert_send_sync_unpin<T: Send + Sync + Unpin>(_: &T) {}
     let sleeping = sleep(LONG);
     assert_send_sync_unpin(&sleeping);
-    assert_eq!(format!("{sleeping:?}"), "Sleep { .. }");
+    assert_eq!(format!("{sleeping:?}"), "Sleep { will_fire: true, .. }");
     let timed = CancelContext::new().with_timeout(LONG);
     assert_eq!(
         format!("{timed:?}"),
-        "CancelContext { is_cancelled: false, .. }"
+        "CancelContext { cancelled: None, .. }"
     );
 }
