@@ -284,6 +284,20 @@ where
         }
     }
 
+    /// Starts new tasks before what is woken has its turn. They have had theirs then, and are for no
+    /// round of this call: either that has begun before, or it goes on with an earlier call's.
+    pub(crate) fn start_first(
+        &mut self,
+        source: &mut impl Source<F, S>,
+        cx: &mut Context<'_>,
+    ) -> bool {
+        match &self.parker {
+            Some(parker) if self.tasks.has_woken(parker) => self.in_this_call = true,
+            _ => self.begin_own_round(),
+        }
+        self.start(source, cx)
+    }
+
     /// Ends a poll that has nothing left to do, to return `Pending`. False if something happened
     /// meanwhile, so that it has to go on. With `more`, there is something to do in the next poll.
     #[inline]

@@ -275,7 +275,7 @@ where
         if items_first {
             // Not all that a poll may spend: what is woken has its turn in this one, too.
             feed.until = until.min(feed.taken.saturating_add(FIRST_ITEMS));
-            stops = engine.start(&mut feed, cx);
+            stops = engine.start_first(&mut feed, cx);
             feed.until = until;
         }
         if !(stops || engine.step(&mut feed, cx)) {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::ready;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
@@ -274,4 +275,41 @@ fn a_future_is_polled_only_when_it_was_woken_and_at_most_256_in_one_poll() {
     assert!(root.poll(&mut stream.next()).is_pending());
     assert_eq!(tasks.iter().map(Probe::polls).sum::<usize>(), 601);
     assert_eq!(tasks[300].polls(), 2);
+}
+
+// R2
+#[test]
+fn no_future_is_polled_twice_in_one_poll_whatever_was_left_of_the_one_before() {
+    for ordered in [true, false] {
+        for limit in (100..300).step_by(7) {
+            let poll = Cell::new(0);
+            let twice = Cell::new(0);
+            let f = |n: usize| {
+                let (poll, twice) = (&poll, &twice);
+                let (mut left, mut polled) = (n % 5, usize::MAX);
+                std::future::poll_fn(move |cx| {
+                    if mem::replace(&mut polled, poll.get()) == poll.get() {
+                        twice.set(twice.get() + 1);
+                    }
+                    if left == 0 {
+                        return Poll::Ready(());
+                    }
+                    left -= 1;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                })
+            };
+            let source = stream::iter(0..2000);
+            let mut stream = if ordered {
+                buffered(source, limit, f).left_stream()
+            } else {
+                buffer_unordered(source, limit, f).right_stream()
+            };
+            let root = Root::new();
+            while root.poll(&mut stream.next()) != Poll::Ready(None) {
+                poll.set(poll.get() + 1);
+            }
+            assert_eq!(twice.get(), 0, "{ordered}, {limit}");
+        }
+    }
 }
