@@ -474,7 +474,7 @@ macro_rules! runner {
                             world.lock().aim = Aim::Keep;
                             let mut future = Box::pin(group.drive(crate::common::yields(yields)));
                             for _ in 0..polls {
-                                let had_failed = world.lock().failed;
+                                let unmet = world.lock().has_open_failure();
                                 match poll_once(&root, &world, units, future.as_mut()) {
                                     Some(Poll::Pending) => {}
                                     Some(Poll::Ready(output)) => {
@@ -483,7 +483,7 @@ macro_rules! runner {
                                         // poll, is not lost.
                                         let ok = match output {
                                             None => locked.failed,
-                                            Some(()) => !had_failed,
+                                            Some(()) => !unmet,
                                         };
                                         if !ok {
                                             locked.fault(format!("R12: {output:?}"));
@@ -528,7 +528,7 @@ macro_rules! runner {
                                 continue;
                             };
                             for _ in 0..polls {
-                                let had_failed = world.lock().failed;
+                                let unmet = world.lock().has_open_failure();
                                 let poll = poll_once(&root, &world, units, future.as_mut());
                                 let mut locked = world.lock();
                                 let expected = started(&locked, &id);
@@ -538,7 +538,7 @@ macro_rules! runner {
                                     }
                                     Some(Poll::Ready(None)) => (true, locked.failed),
                                     Some(Poll::Ready(started)) => {
-                                        (true, started == expected && !had_failed)
+                                        (true, started == expected && !unmet)
                                     }
                                     None => (true, true),
                                 };
@@ -610,6 +610,8 @@ macro_rules! runner {
                         poll.is_pending()
                     });
                     let mut locked = world.lock();
+                    // It may have spawned its task only now.
+                    locked.unsure = None;
                     for (id, handle) in &aborts {
                         if handle.is_finished() != locked.tasks[*id].gone {
                             locked.fault(format!("H6: {id}: {handle:?}"));

@@ -291,6 +291,12 @@ impl World {
         matches!(self.tasks[id].state, State::Running | State::Queued)
     }
 
+    /// It has failed, and what drives it has to say so. If it has closed with a panic since, the
+    /// failure is kept for whoever asks for it.
+    fn has_open_failure(&self) -> bool {
+        self.failed && !self.closed
+    }
+
     fn refuses(&self) -> bool {
         self.failed || self.closed || self.ending || self.cut
     }
@@ -456,6 +462,10 @@ impl World {
         let is_over = self.is_empty() && (self.consumed || self.cancelled.is_some());
         let was_closing = self.may_be_closed();
         let task = &mut self.tasks[id];
+        if task.counts == Counts::Background && is_over && !all && !task.aborted {
+            // Which closes it, though its destructor may panic before that is told.
+            self.closed |= matches!(task.state, State::Queued | State::Running);
+        }
         let all = all || task.counts == Counts::Background && is_over;
         if self.unsure == Some(id) {
             task.state = State::Refused;
