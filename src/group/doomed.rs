@@ -12,7 +12,9 @@ pub(super) enum Remains<E, F> {
 
 /// What is left of tasks that were aborted, with their indices, in the order in which it is dropped
 /// or given out. Most groups never have any.
-pub(super) struct Doomed<E, F>(Option<Box<VecDeque<(usize, Remains<E, F>)>>>);
+pub(super) struct Doomed<E, F>(Option<Box<All<E, F>>>);
+
+type All<E, F> = VecDeque<(usize, Remains<E, F>)>;
 
 impl<E, F> Default for Doomed<E, F> {
     fn default() -> Self {
@@ -40,6 +42,6 @@ impl<E, F> IntoIterator for Doomed<E, F> {
     type IntoIter = alloc::collections::vec_deque::IntoIter<Self::Item>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.map_or_else(VecDeque::new, |all| *all).into_iter()
+        self.0.map_or_else(All::new, |all| *all).into_iter()
     }
 }
