@@ -157,6 +157,7 @@ fn both_end_with_their_source_and_are_fused() {
     assert_eq!(root.poll(&mut stream.next()), Poll::Ready(None));
 
     let mut stream = buffer_unordered(stream::empty::<usize>(), 4, ready);
+    assert!(!stream.is_terminated());
     assert_eq!(root.poll(&mut stream.next()), Poll::Ready(None));
     assert!(stream.is_terminated());
     assert_eq!(root.poll(&mut stream.next()), Poll::Ready(None));

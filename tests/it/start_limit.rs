@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending, ready};
 use std::pin::Pin;
+use std::sync::mpsc;
 use std::task::Poll;
 
 use crate::common::{Fail, Probe, Root, probes, run};
@@ -41,6 +42,31 @@ fn a_task_that_is_up_before_it_is_spawned_does_not_start_beyond_the_limit() {
     assert!(root.poll_new(group.drive(pending::<()>())).is_pending());
     assert_eq!((group.running(), group.queued()), (2, 0));
     assert_eq!(tasks[2].polls(), 1);
+}
+
+#[test]
+fn a_task_that_is_up_between_its_spawn_and_its_start_does_not_start_beyond_the_limit() {
+    let root = Root::new();
+    let tasks = probes::<Result<(), Fail>>(2);
+    let mut group = ErrGroup::<(), Fail>::new().limit(1);
+    let spawner = group.spawner();
+    group.spawn(tasks[0].task());
+    let (give, take) = mpsc::channel();
+    let task = tasks[1].task();
+    let mut start = Box::pin(spawner.start(move |started: Started<usize>| {
+        give.send(started).unwrap();
+        task
+    }));
+    assert!(root.poll(&mut start).is_pending());
+    take.recv().unwrap().ready(7);
+    assert_eq!(root.poll(&mut start), Poll::Ready(Ok(7)));
+    assert!(root.poll_new(group.drive(pending::<()>())).is_pending());
+    assert_eq!((group.running(), group.queued()), (1, 1));
+    assert_eq!((tasks[0].polls(), tasks[1].polls()), (1, 0));
+    tasks[0].finish(Ok(()));
+    assert!(root.poll_new(group.drive(pending::<()>())).is_pending());
+    assert_eq!((group.running(), group.queued()), (1, 0));
+    assert_eq!(tasks[1].polls(), 1);
 }
 
 #[test]
