@@ -2,8 +2,10 @@
 //!
 //! `PROPTEST_CASES=100000` makes it a long run. A program that failed is kept by its seed in
 //! `proptest-regressions`, and comes first in every run; the file is to be committed with the mend.
-use std::sync::Arc;
+use std::mem;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 
 use proptest::test_runner::{Config, RngSeed};
@@ -25,6 +27,27 @@ fn config() -> Config {
 fn pick(all: impl Iterator<Item = usize>, number: usize) -> Option<usize> {
     let all: Vec<_> = all.collect();
     all.get(number.checked_rem(all.len())?).copied()
+}
+
+/// What a part of the program does when its time has come.
+#[derive(Clone, Debug)]
+enum Then<Op> {
+    Nothing,
+    Panic,
+    Do(Box<Op>),
+}
+
+/// Does that, and nothing when it comes again.
+fn once<Op>(then: &Mutex<Then<Op>>, panics: impl FnOnce(), act: impl FnOnce(&Op)) {
+    let then = mem::replace(&mut *then.lock().unwrap(), Then::Nothing);
+    match then {
+        Then::Nothing => {}
+        Then::Panic => {
+            panics();
+            resume_unwind(Box::new(()));
+        }
+        Then::Do(op) => act(&op),
+    }
 }
 
 /// A waker that counts how often it is woken, and how often it is kept, and is a part of the

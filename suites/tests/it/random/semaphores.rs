@@ -1,7 +1,7 @@
 //! Random programs on a semaphore, against a queue and two numbers.
 use std::collections::VecDeque;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::Poll;
 
@@ -23,13 +23,8 @@ enum Op {
     SetCapacity(usize),
 }
 
-/// What a waker does when it is woken first.
-#[derive(Clone, Debug)]
-enum Then {
-    Nothing,
-    Panic,
-    Do(Box<Op>),
-}
+/// For a waker, when it is woken first.
+type Then = super::Then<Op>;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
@@ -279,18 +274,14 @@ impl Shared {
 }
 
 fn woken(world: &Weak<Mutex<World>>, then: &Mutex<Then>) {
-    let then = mem::replace(&mut *then.lock().unwrap(), Then::Nothing);
     let Some(world) = world.upgrade().map(Shared) else {
         return;
     };
-    match then {
-        Then::Nothing => {}
-        Then::Panic => {
-            world.lock().panicked = true;
-            resume_unwind(Box::new(()));
-        }
-        Then::Do(op) => _ = world.act(&op),
-    }
+    super::once(
+        then,
+        || world.lock().panicked = true,
+        |op| _ = world.act(op),
+    );
 }
 
 fn run(capacity: usize, ops: &[Op]) -> Vec<String> {

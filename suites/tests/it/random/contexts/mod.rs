@@ -58,13 +58,8 @@ enum Next {
     Panic,
 }
 
-/// What a waker does when it is woken first, and a deadline when it is dropped before its time.
-#[derive(Clone, Debug)]
-enum Then {
-    Nothing,
-    Panic,
-    Do(Box<Op>),
-}
+/// For a waker, when it is woken first, and a deadline, when it is dropped before its time.
+type Then = super::Then<Op>;
 
 /// A future under control: a deadline, a trigger, or what is run.
 struct Controlled {
@@ -588,18 +583,14 @@ impl Shared {
 }
 
 fn goes_off(world: &Weak<Mutex<World>>, then: &Mutex<Then>) {
-    let then = mem::replace(&mut *then.lock().unwrap(), Then::Nothing);
     let Some(world) = world.upgrade().map(Shared) else {
         return;
     };
-    match then {
-        Then::Nothing => {}
-        Then::Panic => {
-            world.lock().panicked = true;
-            resume_unwind(Box::new(()));
-        }
-        Then::Do(op) => _ = world.act(&op),
-    }
+    super::once(
+        then,
+        || world.lock().panicked = true,
+        |op| _ = world.act(op),
+    );
 }
 
 fn run(ops: &[Op]) -> Vec<String> {
