@@ -151,7 +151,8 @@ pub(crate) fn versions() -> Result<String, Box<dyn Error>> {
     Ok(versions.chain([libc()?]).collect::<Vec<_>>().join(", "))
 }
 
-/// Whose allocator it is: "ldd (Debian GLIBC 2.36-9) 2.36".
+/// Whose allocator it is: "ldd (Debian GLIBC 2.36-9) 2.36". It copies memory in another way on a processor
+/// that can do more.
 fn libc() -> Result<String, Box<dyn Error>> {
     let ldd = Command::new("ldd").arg("--version").output()?;
     let said = String::from_utf8(ldd.stdout)?;
@@ -159,5 +160,14 @@ fn libc() -> Result<String, Box<dyn Error>> {
         .lines()
         .next()
         .and_then(|line| line.split(' ').next_back());
-    Ok(format!("glibc {}", version.unwrap_or("unknown")))
+    #[cfg(target_arch = "x86_64")]
+    let processor = if is_x86_feature_detected!("avx2") {
+        "AVX2"
+    } else {
+        "no AVX2"
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let processor = env::consts::ARCH;
+    let version = version.unwrap_or("unknown");
+    Ok(format!("glibc {version} on {processor}"))
 }
