@@ -7,24 +7,26 @@ use core::future::Future;
 use core::mem;
 use core::task::{Context, Waker};
 
+use crate::engine::arrivals::{Arrivals, Line};
 use crate::engine::chunk::{Budget, Chunk, Round, Source};
 use crate::engine::parker::Parker;
-use crate::engine::tokens::{Line, Tokens};
 use crate::util::bits::Bits;
 use crate::util::panic::Sequence;
 use crate::util::sync::{Arc, SLOTS};
 
 /// The chunks after the first.
-pub(super) struct More<F> {
+pub(super) struct More<F, S> {
     /// The first of them has the number 1.
-    chunks: Vec<Option<Far<F>>>,
-    tokens: Tokens,
+    chunks: Vec<Option<Far<F, S>>>,
+    /// The numbers of those that are gone.
+    free: Vec<usize>,
+    arrivals: Arc<Arrivals<S>>,
     vacancies: Bits,
-    /// Chunks that have become empty since the last `tidy`, and the one that it left. Some may
-    /// have been filled again.
+    /// Chunks that have become empty since the last `tidy`, and those that it left. Some may have been
+    /// filled again.
     empty: Vec<usize>,
     /// Chunks in which something is woken, or was and is not polled yet, and the one at which the
-    /// owner stands: as long as one is here, wakes in it need tell nobody. Some may be gone.
+    /// owner stands: as long as one is here, wakes in it need tell nobody.
     listed: Bits,
     /// From which chunk on the owner goes on in its round, in the order of their numbers; `None`
     /// if it has been everywhere.
@@ -35,16 +37,16 @@ pub(super) struct More<F> {
     again: bool,
 }
 
-struct Far<F> {
+struct Far<F, S> {
     chunk: Chunk<F>,
-    line: Arc<Line>,
+    line: Arc<Line<S>>,
     /// The round of which it says what was polled.
     round: usize,
     /// It stands in `empty`, once.
     noted: bool,
 }
 
-impl<F> Far<F> {
+impl<F, S> Far<F, S> {
     fn enter(&mut self, round: &Round) {
         if mem::replace(&mut self.round, round.number) != round.number {
             self.chunk.polled = 0;
@@ -52,12 +54,13 @@ impl<F> Far<F> {
     }
 }
 
-impl<F> More<F> {
+impl<F, S> More<F, S> {
     #[cold]
-    pub(super) fn make<S: Send + Sync + 'static>(parker: &Arc<Parker<S>>) -> Box<Self> {
+    pub(super) fn make(parker: &Arc<Parker<S>>) -> Box<Self> {
         Box::new(More {
             chunks: Vec::new(),
-            tokens: Tokens::new(parker),
+            free: Vec::new(),
+            arrivals: Arc::new(Arrivals::new(parker.clone())),
             vacancies: Bits::default(),
             empty: Vec::new(),
             listed: Bits::default(),
@@ -77,7 +80,12 @@ impl<F> More<F> {
         }
     }
 
-    fn far(&mut self, id: usize) -> Option<&mut Far<F>> {
+    /// From now on wakes in these chunks tell nobody.
+    pub(super) fn close(&self) {
+        self.arrivals.close();
+    }
+
+    fn far(&mut self, id: usize) -> Option<&mut Far<F, S>> {
         self.chunks.get_mut(id.checked_sub(1)?)?.as_mut()
     }
 
@@ -88,11 +96,19 @@ impl<F> More<F> {
 
     /// Lists the chunks in which something was woken.
     pub(super) fn gather(&mut self) {
-        self.again |= self.tokens.poll(&mut self.listed);
+        let chunks = &self.chunks;
+        let line = |id: usize| match &chunks[id - 1] {
+            Some(far) => &*far.line,
+            None => unreachable!("a chunk stays while it is on its way here"),
+        };
+        for id in self.arrivals.take(line) {
+            self.listed.insert(id);
+            self.again = true;
+        }
     }
 
     /// Whether a woken task may be waiting to be polled in this round.
-    pub(super) fn has_woken<S>(&self, first: &Chunk<F>, parker: &Parker<S>) -> bool {
+    pub(super) fn has_woken(&self, first: &Chunk<F>, parker: &Parker<S>) -> bool {
         first.has_woken(parker.word()) || ((self.at.is_some() || self.again) && self.has_left())
     }
 
@@ -102,12 +118,7 @@ impl<F> More<F> {
     }
 
     /// The chunk whose turn it is in this round. The very first one has the number 0.
-    fn next<S>(
-        &mut self,
-        first: &Chunk<F>,
-        parker: &Parker<S>,
-        round: &mut Round,
-    ) -> Option<usize> {
+    fn next(&mut self, first: &Chunk<F>, parker: &Parker<S>, round: &mut Round) -> Option<usize> {
         loop {
             let Some(at) = self.at else {
                 if !mem::take(&mut self.again) && !first.has_woken(parker.word()) {
@@ -133,7 +144,7 @@ impl<F> More<F> {
 
     /// Where a pass over all that is woken begins. What comes before the start of a round in its
     /// chunk comes last; so if nothing else is woken there, the next chunk is the first.
-    fn begin_pass<S>(&mut self, first: &Chunk<F>, parker: &Parker<S>, round: &mut Round) -> usize {
+    fn begin_pass(&mut self, first: &Chunk<F>, parker: &Parker<S>, round: &mut Round) -> usize {
         let (id, slot) = (round.from / SLOTS, round.from % SLOTS);
         if round.is_new {
             let ahead = match id {
@@ -177,27 +188,27 @@ impl<F> More<F> {
     }
 
     fn free_empty(&mut self) {
-        let mut kept = None;
-        while let Some(id) = self.empty.pop() {
-            let Some(far) = self.chunks[id - 1].as_mut() else {
-                continue;
-            };
-            if !far.line.word.is_empty() {
+        let mut spare = false;
+        self.empty.retain(|&id| {
+            let place = &mut self.chunks[id - 1];
+            let Some(far) = place else { return false };
+            let word = &far.line.word;
+            if !word.is_empty() {
                 far.noted = false;
-            } else if kept.is_none() {
-                kept = Some(id);
-            } else {
-                // Its number is used again only when its token is gone.
-                far.line.dismiss();
-                self.chunks[id - 1] = None;
-                self.vacancies.remove(id);
-                self.listed.remove(id);
+                return false;
             }
-        }
-        self.empty.extend(kept);
+            // Once listed, nobody hands it over any more. If somebody is about to, it goes another time.
+            if !mem::replace(&mut spare, true) || !word.list() {
+                return true;
+            }
+            *place = None;
+            self.vacancies.remove(id);
+            self.free.push(id);
+            false
+        });
     }
 
-    pub(super) fn take_below<S>(
+    pub(super) fn take_below(
         &mut self,
         parker: &Parker<S>,
         index: usize,
@@ -212,9 +223,9 @@ impl<F> More<F> {
     }
 }
 
-impl<F: Future + Unpin> More<F> {
+impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
     #[inline(never)]
-    pub(super) fn poll<S>(
+    pub(super) fn poll(
         &mut self,
         first: &mut Chunk<F>,
         parker: &Parker<S>,
@@ -268,7 +279,7 @@ impl<F: Future + Unpin> More<F> {
     }
 
     #[inline(never)]
-    pub(super) fn start<S>(
+    pub(super) fn start(
         &mut self,
         parker: &Parker<S>,
         round: &Round,
@@ -281,14 +292,15 @@ impl<F: Future + Unpin> More<F> {
                 Some(id) => id,
                 None => self.add_chunk(),
             };
-            // What is woken meanwhile is found in the list.
-            self.listed.insert(id);
-            let far = self
-                .far(id)
-                .expect("only chunks that are there have vacancies");
+            let far = self.chunks[id - 1].as_mut();
+            let far = far.expect("only chunks that are there have vacancies");
             far.enter(round);
             let Far { chunk, line, .. } = far;
-            line.word.list();
+            // What is woken meanwhile is found in the list, unless somebody is about to hand it over.
+            let lists = line.word.list();
+            if lists {
+                self.listed.insert(id);
+            }
             let waker = |bit| {
                 let line = line.clone();
                 Waker::from(Arc::new(FarWaker { line, bit }))
@@ -299,7 +311,9 @@ impl<F: Future + Unpin> More<F> {
             if is_full {
                 self.vacancies.remove(id);
             }
-            self.settle(id);
+            if lists {
+                self.settle(id);
+            }
             if stops {
                 return true;
             }
@@ -308,10 +322,10 @@ impl<F: Future + Unpin> More<F> {
     }
 
     fn add_chunk(&mut self) -> usize {
-        let (id, line) = self.tokens.add(self.chunks.len() + 1);
+        let id = self.free.pop().unwrap_or(self.chunks.len() + 1);
         let far = Some(Far {
             chunk: Chunk::new(),
-            line,
+            line: Arc::new(Line::new(id, self.arrivals.clone())),
             round: 0,
             noted: false,
         });
@@ -326,12 +340,12 @@ impl<F: Future + Unpin> More<F> {
 }
 
 /// The waker of a slot of a further chunk.
-struct FarWaker {
-    line: Arc<Line>,
+struct FarWaker<S> {
+    line: Arc<Line<S>>,
     bit: usize,
 }
 
-impl Wake for FarWaker {
+impl<S: Send + Sync + 'static> Wake for FarWaker<S> {
     fn wake(self: Arc<Self>) {
         self.line.wake_slot(self.bit);
     }

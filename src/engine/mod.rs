@@ -1,12 +1,12 @@
 //! Polling a set of tasks: fairly, and waking the parent no more than it must.
 
+mod arrivals;
 pub(crate) mod beside;
 mod chunk;
 mod far;
 pub(crate) mod parker;
 mod slots;
 mod tasks;
-mod tokens;
 
 use alloc::vec::Vec;
 use core::future::Future;
@@ -55,7 +55,7 @@ const BUDGET: Budget = Budget {
 pub(crate) struct Engine<F, S> {
     /// Made with the first thing that has to be shared.
     parker: Option<Arc<Parker<S>>>,
-    tasks: Tasks<F>,
+    tasks: Tasks<F, S>,
     budget: Budget,
     /// The last call returned `Pending`, so that the next begins with a new budget.
     pending: bool,
@@ -156,7 +156,7 @@ where
     fn look(&mut self) {
         if let Some(parker) = &self.parker {
             if parker.look() {
-                self.tasks.gather(parker);
+                self.tasks.gather();
             }
         }
     }
@@ -348,10 +348,11 @@ impl<F, S> Engine<F, S> {
     }
 
     /// Takes all tasks out.
-    pub(crate) fn take_tasks(&mut self) -> Tasks<F> {
+    pub(crate) fn take_tasks(&mut self) -> Tasks<F, S> {
         if let Some(parker) = &self.parker {
             parker.clear();
         }
+        self.tasks.close();
         self.in_round = false;
         mem::replace(&mut self.tasks, Tasks::new())
     }

@@ -37,8 +37,6 @@ pub(crate) struct Parker<S> {
     waker: TryLock<Option<Waker>>,
     /// That of the first chunk.
     word: Word,
-    /// Something was woken in a further chunk.
-    far: AtomicBool,
     len: AtomicUsize,
     /// How often all tasks were taken out at once. Wakers of an earlier generation wake nobody.
     generation: AtomicUsize,
@@ -51,7 +49,6 @@ impl<S: Default> Default for Parker<S> {
             state: AtomicUsize::new(AWAKE),
             waker: TryLock::default(),
             word: Word::of_first(),
-            far: AtomicBool::new(false),
             len: AtomicUsize::new(0),
             generation: AtomicUsize::new(0),
             shared: S::default(),
@@ -135,12 +132,6 @@ impl<S> Parker<S> {
             .store(self.generation.load(Relaxed) + 1, Relaxed);
     }
 
-    /// Whether something was woken in a further chunk since the last time.
-    pub(super) fn take_far(&self) -> bool {
-        // Acquire: pairs with the release of the notifier.
-        self.far.load(Relaxed) && self.far.swap(false, Acquire)
-    }
-
     pub(super) fn word(&self) -> &Word {
         &self.word
     }
@@ -153,7 +144,8 @@ impl<S> Parker<S> {
 /// All slots of a chunk.
 pub(super) const ALL: usize = usize::MAX >> (usize::BITS as usize - SLOTS);
 
-/// The bit of a further chunk's word that stands for no slot; that slot is for ever vacant.
+/// The bit of a further chunk's word that stands for no slot; that slot is for ever vacant. It is
+/// set as long as the owner has the chunk in its list, or somebody hands it over.
 const LISTED: usize = 1 << (SLOTS - 1);
 
 /// What the wakers of a chunk's slots share with their owner.
@@ -164,8 +156,8 @@ const LISTED: usize = 1 << (SLOTS - 1);
 ///    given to its task. So a waker that finds it vacant is that of a task that is gone.
 /// 2. Whoever makes `woken` other than 0 next tells the owner. Whoever finds it other than 0 need
 ///    not: the one who made it so has told, or is about to.
-/// 3. In a further chunk the owner keeps `LISTED` set while it will look at the chunk anyway: then
-///    nobody finds it 0, and nobody tells.
+/// 3. In a further chunk `LISTED` is set with the first bit, and the owner clears it, or sets it when
+///    it will look at the chunk anyway. While it is set nobody finds 0, and nobody tells.
 /// 4. A waker may come between the two halves of its check: then the bit of a vacant slot is left
 ///    behind, and by 2 the next wake would tell nobody. So the owner never parks on such a bit; in a
 ///    further chunk, of which it is told, it takes it with the others (models:
@@ -201,7 +193,8 @@ impl Word {
     pub(super) fn wake(&self, bit: usize) -> bool {
         // Release: the poll that takes the bit sees what was done before the wake (models:
         // a_task_is_polled_after_its_wake_and_sees_what_came_before).
-        self.vacant.load(Relaxed) & bit == 0 && self.woken.fetch_or(bit, Release) == 0
+        let bits = bit | self.listed;
+        self.vacant.load(Relaxed) & bit == 0 && self.woken.fetch_or(bits, Release) == 0
     }
 }
 
@@ -223,19 +216,18 @@ impl Word {
         self.vacant() == ALL
     }
 
-    /// Of a further chunk: the owner will look at it.
-    pub(super) fn list(&self) {
-        self.woken.fetch_or(self.listed, Relaxed);
+    /// Of a further chunk: the owner will look at it. False if it was listed already, which may be
+    /// because somebody is about to hand it over.
+    pub(super) fn list(&self) -> bool {
+        self.woken.fetch_or(self.listed, Relaxed) == 0
     }
 
-    /// Of a further chunk: the owner will not look at it before it is told. False if something was
-    /// woken meanwhile.
+    /// Of a further chunk in the hands of the owner, who will not look at it before it is told. False
+    /// if something was woken meanwhile.
     pub(super) fn unlist(&self) -> bool {
-        let bits = self
-            .woken
-            .compare_exchange(self.listed, 0, Relaxed, Relaxed);
-        // It is 0 if the owner was told of a task that is gone.
-        matches!(bits, Ok(_) | Err(0))
+        self.woken
+            .compare_exchange(self.listed, 0, Relaxed, Relaxed)
+            .is_ok()
     }
 
     /// The slot gets a task.
@@ -337,20 +329,6 @@ impl<S: Send + Sync + 'static> Wake for SlotWaker<S> {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.parker.wake_slot(self.bit, self.generation);
-    }
-}
-
-/// Says that something was woken in a further chunk.
-pub(super) struct Notifier<S>(pub(super) Arc<Parker<S>>);
-
-impl<S: Send + Sync + 'static> Wake for Notifier<S> {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.0.far.store(true, Release);
-        Parker::wake(&self.0);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Where the tasks of a chunk are.
 
 use alloc::vec::Vec;
+use core::mem;
 use core::task::Waker;
 
 use crate::util::panic::Sequence;
@@ -72,13 +73,16 @@ impl<F> Slots<F> {
         self.few.iter().chain(&self.more)
     }
 
+    /// Drops the tasks, and each slot with its task, while it is at hand.
     pub(super) fn drop_tasks(&mut self, steps: &mut Sequence) {
-        for slot in self.few.iter_mut().chain(&mut self.more) {
-            if let Some(task) = slot.task.take() {
+        let few = self
+            .few
+            .iter_mut()
+            .map(|slot| mem::replace(slot, Slot::EMPTY));
+        for slot in few.chain(mem::take(&mut self.more)) {
+            if let Some(task) = slot.task {
                 steps.run(|| drop(task));
             }
-            // At once, while it is at hand.
-            slot.waker = None;
         }
     }
 }

@@ -5,11 +5,8 @@
 //! bits with another one. The word of the first chunk stands in the [`Parker`], and whoever makes
 //! it other than 0 wakes that. There is nothing more to it for the first 64 tasks.
 //!
-//! Beyond them, something has to find the woken chunks among thousands. That is a
-//! `FuturesUnordered`; what it holds is not the tasks but a *token* for each further chunk: a tiny
-//! future that lists its chunk when it is polled. Whoever makes the word of such a chunk other than
-//! 0 wakes its token. The tasks themselves are polled here: one that fails or panics takes no other
-//! along, and a poll may stop in the middle.
+//! Beyond them, something has to find the woken chunks among thousands: whoever makes the word of
+//! such a chunk other than 0 leaves its number with the [`Arrivals`](super::arrivals::Arrivals).
 //!
 //! # Invariants
 //!
@@ -35,14 +32,14 @@ use crate::util::panic::Sequence;
 use crate::util::sync::Arc;
 
 /// A set of running tasks.
-pub(crate) struct Tasks<F> {
+pub(crate) struct Tasks<F, S> {
     first: Chunk<F>,
     /// Made with the second chunk.
-    more: Option<Box<More<F>>>,
+    more: Option<Box<More<F, S>>>,
     round: Round,
 }
 
-impl<F: Future + Unpin> Tasks<F> {
+impl<F: Future + Unpin, S: Send + Sync + 'static> Tasks<F, S> {
     /// The indices of the tasks, in no order.
     pub(super) fn indices(&self) -> impl Iterator<Item = usize> {
         let far = self.more.iter().flat_map(|more| more.chunks());
@@ -69,15 +66,15 @@ impl<F: Future + Unpin> Tasks<F> {
 
     /// Lists what was woken, if there is so much that it needs a list.
     #[inline]
-    pub(super) fn gather<S>(&mut self, parker: &Parker<S>) {
-        if let Some(more) = self.more.as_mut().filter(|_| parker.take_far()) {
+    pub(super) fn gather(&mut self) {
+        if let Some(more) = &mut self.more {
             more.gather();
         }
     }
 
     /// Whether a woken task may be waiting to be polled in this round.
     #[inline]
-    pub(super) fn has_woken<S>(&self, parker: &Parker<S>) -> bool {
+    pub(super) fn has_woken(&self, parker: &Parker<S>) -> bool {
         match &self.more {
             None => self.first.has_woken(parker.word()),
             Some(more) => more.has_woken(&self.first, parker),
@@ -86,7 +83,7 @@ impl<F: Future + Unpin> Tasks<F> {
 
     /// Whether a task that was woken has not been polled since.
     #[inline]
-    pub(super) fn has_left<S>(&self, parker: &Parker<S>) -> bool {
+    pub(super) fn has_left(&self, parker: &Parker<S>) -> bool {
         let more = self.more.as_ref();
         self.first.woken_from(parker.word(), 0) != 0 || more.is_some_and(|more| more.has_left())
     }
@@ -94,7 +91,7 @@ impl<F: Future + Unpin> Tasks<F> {
     /// Polls woken tasks, until the source wants to look at one that is done (true), until there is
     /// no more to poll in this round, or the budget is spent.
     #[inline]
-    pub(super) fn poll_woken<S>(
+    pub(super) fn poll_woken(
         &mut self,
         parker: &Parker<S>,
         budget: &mut Budget,
@@ -110,7 +107,7 @@ impl<F: Future + Unpin> Tasks<F> {
     /// Starts new tasks, until the source wants to look at one that is done (true), or none may
     /// start.
     #[inline]
-    pub(super) fn start<S: Send + Sync + 'static>(
+    pub(super) fn start(
         &mut self,
         parker: &Arc<Parker<S>>,
         cx: &mut Context<'_>,
@@ -126,7 +123,7 @@ impl<F: Future + Unpin> Tasks<F> {
     }
 
     /// The same when the first chunk is full.
-    fn start_far<S: Send + Sync + 'static>(
+    fn start_far(
         &mut self,
         parker: &Arc<Parker<S>>,
         cx: &mut Context<'_>,
@@ -151,7 +148,7 @@ impl<F: Future + Unpin> Tasks<F> {
     }
 
     /// Takes out the tasks whose indices are below this one, with these, in no order.
-    pub(super) fn take_below<S>(&mut self, parker: &Parker<S>, index: usize) -> Vec<(usize, F)> {
+    pub(super) fn take_below(&mut self, parker: &Parker<S>, index: usize) -> Vec<(usize, F)> {
         let mut taken = Vec::new();
         let count = parker.count();
         self.first
@@ -171,7 +168,7 @@ impl<F: Future + Unpin> Tasks<F> {
     }
 }
 
-impl<F> Tasks<F> {
+impl<F, S> Tasks<F, S> {
     pub(super) fn new() -> Self {
         Tasks {
             first: Chunk::new(),
@@ -183,6 +180,14 @@ impl<F> Tasks<F> {
                 // The next is the first.
                 leader: usize::MAX,
             },
+        }
+    }
+
+    /// They are taken out: from now on wakes beyond the first chunk, whose wakers know by themselves,
+    /// tell nobody.
+    pub(super) fn close(&self) {
+        if let Some(more) = &self.more {
+            more.close();
         }
     }
 

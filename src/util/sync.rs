@@ -15,11 +15,9 @@ pub(crate) use core::sync::atomic;
 pub(crate) use loom::sync::atomic;
 
 #[cfg(errgroup_loom)]
-pub(crate) use self::model::{Event, EventListener, FuturesUnordered, SLOTS};
+pub(crate) use self::model::{Event, EventListener, SLOTS};
 #[cfg(not(errgroup_loom))]
 pub(crate) use event_listener::{Event, EventListener};
-#[cfg(not(errgroup_loom))]
-pub(crate) use futures::stream::FuturesUnordered;
 
 /// How many tasks a chunk has: one for each bit of a word.
 #[cfg(not(errgroup_loom))]
@@ -28,14 +26,11 @@ pub(crate) const SLOTS: usize = usize::BITS as usize;
 /// What only loom needs: stand-ins for what is made of atomics that it would not see.
 #[cfg(errgroup_loom)]
 mod model {
-    use alloc::collections::{BTreeMap, VecDeque};
-    use alloc::task::Wake;
+    use alloc::collections::BTreeMap;
     use core::future::Future;
     use core::mem;
     use core::pin::Pin;
     use core::task::{Context, Poll, Waker};
-
-    use futures::stream::Stream;
 
     use super::{Arc, Lock};
 
@@ -118,74 +113,6 @@ mod model {
                     listeners.notify(1);
                 }
             });
-        }
-    }
-
-    /// Promises what that of futures does: what was done before the wake of a future is seen by its
-    /// next poll, and a wake of one that is not in the queue wakes whoever polled the set last.
-    pub(crate) struct FuturesUnordered<F> {
-        next: usize,
-        futures: BTreeMap<usize, F>,
-        queue: Arc<Queue>,
-    }
-
-    #[derive(Default)]
-    struct Queue {
-        woken: Lock<VecDeque<usize>>,
-        parent: Lock<Option<Waker>>,
-    }
-
-    struct QueueWaker(usize, Arc<Queue>);
-
-    impl<F> FuturesUnordered<F> {
-        pub(crate) fn new() -> Self {
-            FuturesUnordered {
-                next: 0,
-                futures: BTreeMap::new(),
-                queue: Arc::default(),
-            }
-        }
-
-        pub(crate) fn push(&mut self, future: F) {
-            self.next += 1;
-            self.futures.insert(self.next, future);
-            self.queue.woken.with(|woken| woken.push_back(self.next));
-        }
-    }
-
-    impl<F: Future + Unpin> Stream for FuturesUnordered<F> {
-        type Item = F::Output;
-
-        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<F::Output>> {
-            let parent = Some(cx.waker().clone());
-            drop(self.queue.parent.with(|place| mem::replace(place, parent)));
-            while let Some(number) = self.queue.woken.with(VecDeque::pop_front) {
-                let waker = Waker::from(Arc::new(QueueWaker(number, self.queue.clone())));
-                let Some(future) = self.futures.get_mut(&number) else {
-                    continue;
-                };
-                let poll = Pin::new(future).poll(&mut Context::from_waker(&waker));
-                if let Poll::Ready(output) = poll {
-                    self.futures.remove(&number);
-                    return Poll::Ready(Some(output));
-                }
-            }
-            Poll::Pending
-        }
-    }
-
-    impl Wake for QueueWaker {
-        fn wake(self: Arc<Self>) {
-            let QueueWaker(number, queue) = &*self;
-            let is_new = queue.woken.with(|woken| {
-                let is_new = !woken.contains(number);
-                is_new.then(|| woken.push_back(*number)).is_some()
-            });
-            if is_new {
-                if let Some(parent) = queue.parent.with(Option::take) {
-                    parent.wake();
-                }
-            }
         }
     }
 }

@@ -77,7 +77,7 @@ fn a_group_of_ready_tasks_allocates_a_box_for_each_and_one_more() {
 
 #[test]
 fn a_group_of_tasks_that_park_allocates_a_box_and_a_waker_for_each() {
-    // Beyond one chunk, which is as many as a word has bits, there are tokens, too.
+    // Beyond one chunk, which is as many as a word has bits, there is a list of chunks, too.
     for tasks in [1, 2, 3, 4, 10, 50].map(|tasks| tasks.min(usize::BITS as usize)) {
         // The waker of the first is what wakes the parent.
         at_most(2 * tasks + queue(tasks) + slots(tasks), group_of(tasks, 1));

@@ -25,7 +25,7 @@ fn a_chunk_whose_woken_tasks_are_aborted_holds_up_no_poll() {
 
 // R2
 #[test]
-fn a_chunk_that_was_polled_before_its_token_holds_up_no_poll() {
+fn a_chunk_that_gets_a_task_between_its_wake_and_its_turn_holds_up_no_poll() {
     let root = Root::new();
     let mut group = ErrGroup::<(), ()>::new();
     let spawner = group.spawner();
