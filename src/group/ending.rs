@@ -254,7 +254,12 @@ where
     /// Ends the group if nothing came in; closes it if it was consumed, or cancelled.
     pub(super) fn end(&mut self, aim: Aim) -> bool {
         let closes = aim.closes() || self.is_cancelled();
-        let gate = closes.then_some(Gate::Closed);
+        // A group that has failed has done so until its failure is handed over: what is dropped here may
+        // panic before that.
+        let gate = closes.then(|| match self.gate() {
+            Gate::Failed => Gate::Failed,
+            _ => Gate::Closed,
+        });
         match &self.mail {
             Some(mail) => mail.collect(&mut self.queue, gate),
             None => {
@@ -266,14 +271,17 @@ where
         if !self.queue.is_empty() {
             return false;
         }
-        if closes {
+        if let Some(gate) = gate {
             sequence(|steps| {
                 steps.run(|| self.finish());
                 // What is left, if anything, is in the background.
                 if self.engine.len() > 0 {
-                    self.drop_tasks(Gate::Closed, steps);
+                    self.drop_tasks(gate, steps);
                 }
             });
+            if gate == Gate::Failed {
+                self.turn(Gate::Closed);
+            }
         }
         true
     }

@@ -923,3 +923,23 @@ fn the_destructor_of_a_task_that_has_panicked_sees_the_others_counted() {
     assert_eq!(panics(|| root.poll(&mut scope)), "boom");
     assert_eq!(seen.get(), Some(&(1, 1)));
 }
+
+// R7, R12, P5
+#[test]
+fn a_failure_is_owed_though_what_is_in_the_background_panics_as_the_group_ends() {
+    let root = Root::new();
+    let (_context, mut group) = ErrGroup::<(), _>::with_context(&CancelContext::new());
+    let bomb = OnDrop(|| panic!("boom"));
+    group.spawn_background(async move {
+        let _bomb = bomb;
+        pending().await
+    });
+    group.spawn(async { Err("failure") });
+    assert!(catch_unwind(AssertUnwindSafe(|| root.poll(&mut group))).is_err());
+    assert_eq!(
+        root.poll(&mut pin!(group.drive(pending::<()>()))),
+        Poll::Ready(None)
+    );
+    assert_eq!(root.poll(&mut group), Poll::Ready(Err("failure")));
+    assert!(group.is_closed());
+}

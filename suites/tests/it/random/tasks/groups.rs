@@ -474,7 +474,7 @@ macro_rules! runner {
                             world.lock().aim = Aim::Keep;
                             let mut future = Box::pin(group.drive(crate::common::yields(yields)));
                             for _ in 0..polls {
-                                let unmet = world.lock().has_open_failure();
+                                let unmet = world.lock().failed;
                                 match poll_once(&root, &world, units, future.as_mut()) {
                                     Some(Poll::Pending) => {}
                                     Some(Poll::Ready(output)) => {
@@ -528,7 +528,7 @@ macro_rules! runner {
                                 continue;
                             };
                             for _ in 0..polls {
-                                let unmet = world.lock().has_open_failure();
+                                let unmet = world.lock().failed;
                                 let poll = poll_once(&root, &world, units, future.as_mut());
                                 let mut locked = world.lock();
                                 let expected = started(&locked, &id);

@@ -291,12 +291,6 @@ impl World {
         matches!(self.tasks[id].state, State::Running | State::Queued)
     }
 
-    /// It has failed, and what drives it has to say so. If it has closed with a panic since, the
-    /// failure is kept for whoever asks for it.
-    fn has_open_failure(&self) -> bool {
-        self.failed && !self.closed
-    }
-
     fn refuses(&self) -> bool {
         self.failed || self.closed || self.ending || self.cut
     }
