@@ -76,3 +76,32 @@ fn a_chunk_whose_woken_tasks_are_aborted_by_a_body_holds_up_no_poll() {
     assert!(rounds < 40, "{rounds}");
     assert!(polls.load(SeqCst) < 600 * rounds);
 }
+
+// R3, R7
+#[test]
+fn wakes_of_tasks_that_a_failure_or_an_abort_has_dropped_wake_nobody() {
+    for aborts in [false, true] {
+        let root = Root::new();
+        let mut group = ErrGroup::<(), ()>::new();
+        let probes = probes(300);
+        for probe in &probes {
+            group.spawn(probe.task());
+        }
+        while root.poll(&mut group).is_pending() && root.wakes() > 0 {}
+        if aborts {
+            group.abort_all();
+        } else {
+            probes[150].finish(Err(()));
+            assert_eq!(root.poll(&mut group), Poll::Ready(Err(())));
+        }
+        assert!(probes.iter().all(|probe| probe.is_dropped()));
+        for _ in 0..300 {
+            group.spawn(pending());
+        }
+        while root.poll(&mut group).is_pending() && root.wakes() > 0 {}
+        for probe in &probes {
+            probe.wake();
+            assert_eq!(root.wakes(), 0);
+        }
+    }
+}
