@@ -1,5 +1,5 @@
 //! Random programs on all kinds of groups.
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::marker::PhantomData;
 use std::mem;
 use std::pin::{Pin, pin};
@@ -49,7 +49,7 @@ enum Op {
     DropOpen(usize),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum End {
     Await,
     Collect,
@@ -57,6 +57,7 @@ enum End {
     Settle,
     FirstOk,
     Next,
+    Scope(Script),
     Drop,
 }
 
@@ -89,21 +90,29 @@ impl Program {
     }
 
     fn patience(&self) -> usize {
-        patience(self.ops.iter().flat_map(|op| {
-            let (count, script) = match op {
-                Op::Spawn(script)
-                | Op::TrySpawn(script)
-                | Op::SpawnerSpawn(script)
-                | Op::SpawnWithHandle(script)
-                | Op::SpawnAbortable(script)
-                | Op::Start(_, _, script)
-                | Op::SpawnerStart(_, script)
-                | Op::Background(script) => (1, Some(script)),
-                Op::SpawnMany(count, script) => (*count, Some(script)),
-                _ => (0, None),
-            };
-            script.into_iter().cycle().take(count)
-        }))
+        patience(
+            self.ops
+                .iter()
+                .flat_map(|op| {
+                    let (count, script) = match op {
+                        Op::Spawn(script)
+                        | Op::TrySpawn(script)
+                        | Op::SpawnerSpawn(script)
+                        | Op::SpawnWithHandle(script)
+                        | Op::SpawnAbortable(script)
+                        | Op::Start(_, _, script)
+                        | Op::SpawnerStart(_, script)
+                        | Op::Background(script) => (1, Some(script)),
+                        Op::SpawnMany(count, script) => (*count, Some(script)),
+                        _ => (0, None),
+                    };
+                    script.into_iter().cycle().take(count)
+                })
+                .chain(match &self.end {
+                    End::Scope(body) => Some(body),
+                    _ => None,
+                }),
+        )
     }
 }
 
@@ -185,6 +194,19 @@ macro_rules! special {
             let spawner = spawner.clone();
             Some(Box::pin(async move { spawner.start(body).await }))
         }
+
+        fn scope(
+            group: Group<'static, V, Fault>,
+            world: &Shared,
+            script: Script,
+        ) -> Boxed<'static, Option<Result<usize, Fault>>> {
+            let world = world.clone();
+            let scope = group.scope(move |spawner| {
+                let id = world.lock().add_body(&script);
+                task_with(&world, id, script, &spawner, None)
+            });
+            Box::pin(scope.map(Some))
+        }
     };
 }
 
@@ -224,6 +246,16 @@ macro_rules! plain {
             _: &Arc<Mutex<Option<usize>>>,
         ) -> Option<Starting> {
             None
+        }
+
+        fn scope(
+            group: Group<'static, V, Fault>,
+            world: &Shared,
+            _: Script,
+        ) -> Boxed<'static, Option<Result<usize, Fault>>> {
+            world.lock().ending = true;
+            calling(world, || drop(group));
+            Box::pin(ready(None))
         }
     };
 }
@@ -636,7 +668,7 @@ macro_rules! runner {
                     }
                 }
                 locked.aim = match program.end {
-                    End::Await => Aim::Result,
+                    End::Await | End::Scope(_) => Aim::Result,
                     End::Collect => Aim::Keep,
                     End::WaitAll | End::Settle => Aim::All,
                     End::FirstOk => Aim::FirstOk,
@@ -645,7 +677,7 @@ macro_rules! runner {
                 locked.consumed = !matches!(program.end, End::Await | End::Next | End::Drop);
                 drop(locked);
                 wakers.into_iter().for_each(Waker::wake);
-                match program.end {
+                match program.end.clone() {
                     End::Await => {
                         let polls = program.patience();
                         let ended = (0..polls).find_map(|_| {
@@ -751,6 +783,22 @@ macro_rules! runner {
                                 _ => false,
                             };
                             check(locked, ok, || text);
+                        }
+                    }
+                    End::Scope(body) => {
+                        let fails = world.lock().failed && world.lock().first_error().is_some();
+                        let first = world.lock().tasks.len();
+                        let scope = scope(group, &world, body);
+                        if let Some(Some(result)) =
+                            finish(&root, &world, program.patience(), units, scope)
+                        {
+                            let locked = world.lock();
+                            let expected = locked.first_error().map_or(Ok(first), Err);
+                            let body = locked.tasks.iter().find(|task| task.counts == Counts::Body);
+                            let ok = result == expected && body.is_none() == fails;
+                            check(locked, ok, || {
+                                format!("scope: {result:?}, expected {expected:?}")
+                            });
                         }
                     }
                     End::Drop => {
@@ -924,6 +972,7 @@ fn programs() -> impl Strategy<Value = Program> {
         Just(End::Settle),
         Just(End::FirstOk),
         Just(End::Next),
+        scripts().prop_map(End::Scope),
         Just(End::Drop),
     ];
     let limit = proptest::option::of(prop_oneof![1..5_usize, 60..150_usize]);

@@ -127,6 +127,8 @@ enum Counts {
     ForAll,
     /// For being done, not for the limit.
     Starting,
+    /// The same, and it has no index.
+    Body,
     /// For nothing.
     Background,
 }
@@ -322,6 +324,14 @@ impl World {
         self.add_as(script, full, Counts::ForAll)
     }
 
+    /// The body of a scope is made: the first that starts, also in a group that takes no tasks.
+    fn add_body(&mut self, script: &Script) -> usize {
+        let id = self.push(script, State::Queued, Counts::Body);
+        self.tasks[id].index = usize::MAX;
+        self.queue.push_front(id);
+        id
+    }
+
     fn add_as(&mut self, script: &Script, full: bool, counts: Counts) -> usize {
         let id = self.tasks.len();
         let refused = self.refuses() || full;
@@ -330,13 +340,19 @@ impl World {
             self.unsure = Some(id);
             self.closes = true;
         }
+        if refused {
+            return self.push(script, State::Refused, counts);
+        }
+        self.push(script, State::Queued, counts);
+        self.next_index += 1;
+        self.queue.push_back(id);
+        id
+    }
+
+    fn push(&mut self, script: &Script, state: State, counts: Counts) -> usize {
         self.tasks.push(TaskState {
             index: self.next_index,
-            state: if refused {
-                State::Refused
-            } else {
-                State::Queued
-            },
+            state,
             counts,
             is_up: false,
             woken: true,
@@ -350,11 +366,7 @@ impl World {
             gone: false,
             hog: script.steps.iter().any(|step| matches!(step, Step::Hog)),
         });
-        if !refused {
-            self.next_index += 1;
-            self.queue.push_back(id);
-        }
-        id
+        self.tasks.len() - 1
     }
 
     /// A task is polled.
@@ -365,7 +377,8 @@ impl World {
         let has_slot = running < limit;
         let may_start = |&&id: &&usize| has_slot || self.tasks[id].counts != Counts::ForAll;
         let first = self.queue.iter().find(may_start) == Some(&id);
-        let over = self.failed && self.aim.fails();
+        // A body runs in a graceful group that has failed, if that was handed over.
+        let over = self.failed && self.aim.fails() && counts != Counts::Body;
         self.unsure = None;
         let task = &mut self.tasks[id];
         let mut faults = Vec::new();
@@ -433,7 +446,10 @@ impl World {
             return;
         }
         let drops = match self.aim {
-            Aim::Result => self.failed || self.kept.iter().any(|(_, error)| error.is_some()),
+            Aim::Result => {
+                let in_vain = self.failed && self.tasks[id].counts != Counts::Body;
+                in_vain || self.first_error().is_some()
+            }
             Aim::Keep => self.failed,
             _ => false,
         };
@@ -576,7 +592,9 @@ impl World {
         self.cut = true;
         self.failed = true;
         // Lowest index first.
-        for id in 0..self.tasks.len() {
+        let mut ids: Vec<_> = (0..self.tasks.len()).collect();
+        ids.sort_by_key(|&id| self.tasks[id].index);
+        for id in ids {
             let task = &self.tasks[id];
             if self.is_live(id) && !task.aborted && task.counts != Counts::Background {
                 self.kept.push_back((id, Some(Fault::Cancelled(kind))));
