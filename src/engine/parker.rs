@@ -61,7 +61,7 @@ impl<S> Parker<S> {
     pub(crate) fn wake(&self) {
         // Release: see invariant 2 (models: a_raised_limit_starts_what_is_queued). Acquire: pairs with
         // the release of `park`, so that the lock is not seen as it was when the waker was put there
-        // (no model: loom shows everybody the last state of a lock).
+        // (models: a_task_is_polled_after_its_wake_and_sees_what_came_before).
         if self.state.swap(NOTIFIED, AcqRel) == PARKED {
             if let Some(waker) = self.take_waker() {
                 waker.wake();

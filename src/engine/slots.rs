@@ -62,6 +62,10 @@ impl<F> Slots<F> {
 
     /// Not by `reserve`: to reallocate takes an allocator longer than to allocate.
     #[cold]
+    #[allow(
+        clippy::unnecessary_min_or_max,
+        reason = "for loom a chunk has no more than `FEW`"
+    )]
     fn grow(&mut self) {
         let capacity = 4 * (FEW + self.more.len()) - FEW;
         let mut more = Vec::with_capacity(capacity.min(SLOTS - FEW));

@@ -7,7 +7,9 @@
 
 pub(crate) use alloc::sync::{Arc, Weak};
 
-pub(crate) use imp::{Lock, Payload, SetOnce, TryLock, catch, panicking, resume};
+#[cfg(not(errgroup_loom))]
+pub(crate) use imp::TryLock;
+pub(crate) use imp::{Lock, Payload, SetOnce, catch, panicking, resume};
 
 #[cfg(not(errgroup_loom))]
 pub(crate) use core::sync::atomic;
@@ -15,7 +17,7 @@ pub(crate) use core::sync::atomic;
 pub(crate) use loom::sync::atomic;
 
 #[cfg(errgroup_loom)]
-pub(crate) use self::model::{Event, EventListener, SLOTS};
+pub(crate) use self::model::{Event, EventListener, SLOTS, TryLock};
 #[cfg(not(errgroup_loom))]
 pub(crate) use event_listener::{Event, EventListener};
 
@@ -32,6 +34,8 @@ mod model {
     use core::pin::Pin;
     use core::task::{Context, Poll, Waker};
 
+    use super::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+    use super::atomic::{AtomicBool, AtomicUsize};
     use super::{Arc, Lock};
 
     /// So few that three tasks make a second chunk.
@@ -39,9 +43,17 @@ mod model {
 
     /// Promises what that of event-listener does, and no more: whoever listens is notified, or sees
     /// what was done before a notification that missed him; wakers are woken, cloned and dropped
-    /// while the list is locked; a listener that is dropped hands its notification on.
+    /// while the list is locked; a listener that is dropped hands its notification on. Who finds the
+    /// list locked may leave his notification to the one who has it.
     #[derive(Default)]
-    pub(crate) struct Event(Arc<Lock<Listeners>>);
+    pub(crate) struct Event(Arc<List>);
+
+    #[derive(Default)]
+    struct List {
+        listeners: Lock<Listeners>,
+        /// How many are to be notified.
+        left: AtomicUsize,
+    }
 
     #[derive(Default)]
     struct Listeners {
@@ -57,7 +69,7 @@ mod model {
 
     pub(crate) struct EventListener {
         number: usize,
-        event: Arc<Lock<Listeners>>,
+        list: Arc<List>,
     }
 
     impl Event {
@@ -70,12 +82,27 @@ mod model {
             });
             EventListener {
                 number,
-                event: self.0.clone(),
+                list: self.0.clone(),
             }
         }
 
         pub(crate) fn notify(&self, count: usize) {
-            self.0.with(|listeners| listeners.notify(count));
+            self.0.left.fetch_max(count, AcqRel);
+            self.0.notify_left();
+        }
+    }
+
+    impl List {
+        fn with<R>(&self, f: impl FnOnce(&mut Listeners) -> R) -> R {
+            let result = self.listeners.with(f);
+            self.notify_left();
+            result
+        }
+
+        fn notify_left(&self) {
+            let is_left = || self.left.fetch_add(0, AcqRel) > 0;
+            let notify = |listeners: &mut Listeners| listeners.notify(self.left.swap(0, AcqRel));
+            while is_left() && self.listeners.try_with(notify).is_some() {}
         }
     }
 
@@ -94,7 +121,7 @@ mod model {
         type Output = ();
 
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-            self.event.with(|listeners| {
+            self.list.with(|listeners| {
                 let state = listeners.states.get_mut(&self.number);
                 if let Some(State::Waiting(waker)) = state {
                     *waker = Some(cx.waker().clone());
@@ -108,11 +135,34 @@ mod model {
 
     impl Drop for EventListener {
         fn drop(&mut self) {
-            self.event.with(|listeners| {
+            self.list.with(|listeners| {
                 if let Some(State::Notified) = listeners.states.remove(&self.number) {
                     listeners.notify(1);
                 }
             });
+        }
+    }
+
+    /// A lock for which nobody waits. Who finds it taken has seen so without any order, and perhaps
+    /// as it was before: a compare-exchange that fails is no more than that, though loom's is.
+    #[derive(Default)]
+    pub(crate) struct TryLock<T> {
+        is_taken: AtomicBool,
+        value: std::sync::Mutex<T>,
+    }
+
+    impl<T> TryLock<T> {
+        pub(crate) fn try_with<R>(&self, f: impl FnOnce(&mut T) -> R) -> Option<R> {
+            let flag = &self.is_taken;
+            let take = || flag.compare_exchange(false, true, Acquire, Relaxed);
+            if flag.load(Relaxed) || take().is_err() {
+                // Or loom would go on for ever with who looks again and again.
+                loom::thread::yield_now();
+                return None;
+            }
+            let result = f(&mut self.value.lock().expect("nothing panics here"));
+            flag.store(false, Release);
+            Some(result)
         }
     }
 }
@@ -198,9 +248,6 @@ mod imp {
             self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
         }
     }
-
-    #[cfg(errgroup_loom)]
-    pub(crate) use self::Lock as TryLock;
 
     /// A lock for which nobody waits, so that who lets it go need not look for anybody.
     #[cfg(not(errgroup_loom))]
