@@ -528,8 +528,7 @@ where
     pub(super) fn hand_over(&mut self) {
         self.kept.take_if(|kept| kept.is_empty());
         if self.kept.is_none() && self.has_failed() && self.graceful.is_none() {
-            self.set_reason(None);
-            self.turn(Gate::Open);
+            drop(self.turn_because(Gate::Open, None));
         }
     }
 }

@@ -106,7 +106,8 @@ where
     #[cold]
     fn cut_off(&mut self) {
         let hub = self.share().clone();
-        self.turn(Gate::Failed);
+        let reason = self.graceful.as_ref().and_then(|it| it.reason());
+        let _before = self.turn_because(Gate::Failed, reason);
         let background = hub.shared.background();
         let mut indices: Vec<_> = self.engine.indices().chain(self.queue.indices()).collect();
         indices.retain(|index| background.binary_search(index).is_err());
@@ -119,12 +120,9 @@ where
         }
         indices.sort_unstable();
         self.keep_caught();
-        let mut reason = None;
         if let Some(graceful) = &mut self.graceful {
             graceful.cut(indices);
-            reason = graceful.reason();
         }
-        self.set_reason(reason);
         sequence(|steps| {
             steps.run(|| hub.shared.trace.grace_over());
             self.drop_tasks(Gate::Failed, steps);
@@ -161,9 +159,28 @@ where
     /// Turns the gate, and takes in what is in the mail.
     pub(super) fn turn(&mut self, gate: Gate) {
         match &self.mail {
-            Some(mail) => mail.turn(&mut self.queue, gate),
+            Some(mail) => mail.turn(&mut self.queue, gate, || {}),
             None => self.share().shared.turn(gate),
         }
+    }
+
+    /// The same together with the reason for it. Gives the one before.
+    pub(super) fn turn_because(
+        &mut self,
+        gate: Gate,
+        reason: Option<Cancelled>,
+    ) -> Option<Cancelled> {
+        let hub = self.share().clone();
+        let mut before = None;
+        let change = || before = hub.shared.set_reason(reason);
+        match &self.mail {
+            Some(mail) => mail.turn(&mut self.queue, gate, change),
+            None => {
+                change();
+                hub.shared.turn(gate);
+            }
+        }
+        before
     }
 
     fn take_queue(&mut self) -> Option<Queue<F>> {
@@ -217,9 +234,9 @@ where
         let doomed = mem::take(&mut self.doomed);
         let hub = self.share().clone();
         let before = self.gate();
-        let reason = self.set_reason(Some(Cancelled::new(CancelKind::Cancelled, None)));
+        let reason = Some(Cancelled::new(CancelKind::Cancelled, None));
+        let reason = self.turn_because(Gate::Paused, reason);
         sequence(|steps| {
-            self.turn(Gate::Paused);
             // Only now: the room that they leave is not given away before they are dropped.
             let index = |(index, _): &(usize, F)| *index;
             let shared = &hub.shared;
@@ -231,8 +248,7 @@ where
             for (index, remains) in doomed.into_iter().chain(tasks) {
                 steps.run(|| self.drop_aborted(index, remains));
             }
-            self.set_reason(reason);
-            self.turn(before);
+            drop(self.turn_because(before, reason));
             steps.run(|| self.notice_room());
             steps.run(|| hub.wake_if_parked());
         });

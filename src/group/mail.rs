@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::mem;
 
-use crate::error::TrySpawnError;
+use crate::error::{Cancelled, TrySpawnError};
 use crate::group::queue::{Lane, Queue};
 use crate::group::room::{Room, Waiting};
 use crate::group::shared::{Gate, Hub, MAIL};
@@ -14,6 +14,8 @@ use crate::util::sync::{Arc, Lock};
 pub(crate) enum Refused {
     Full,
     Closed,
+    /// Closed, and why.
+    Because(Cancelled),
 }
 
 impl Refused {
@@ -40,6 +42,12 @@ pub(crate) struct Mail<F> {
 /// Why a task would not be taken just now, if so.
 pub(crate) fn closed(hub: &Hub) -> Option<Refused> {
     (hub.shared.gate() != Gate::Open).then_some(Refused::Closed)
+}
+
+/// The same for a task whose handle has to say why. The reason goes when the group opens again, so
+/// that it is read where the gate is.
+pub(crate) fn closed_because(hub: &Hub) -> Option<Refused> {
+    closed(hub).map(|_| Refused::Because(hub.shared.reason()))
 }
 
 /// The same for a task that is taken only if there is room.
@@ -126,9 +134,12 @@ impl<F> Mail<F> {
         self.take(queue, end, |is_empty| is_empty);
     }
 
-    /// Turns the gate, and moves what was sent to the owner's queue.
-    pub(crate) fn turn(&self, queue: &mut Queue<F>, gate: Gate) {
-        self.take(queue, Some(gate), |_| true);
+    /// Turns the gate after `change`, in one section, and moves what was sent to the owner's queue.
+    pub(crate) fn turn(&self, queue: &mut Queue<F>, gate: Gate, change: impl FnOnce()) {
+        self.take(queue, Some(gate), |_| {
+            change();
+            true
+        });
     }
 
     fn take(&self, queue: &mut Queue<F>, gate: Option<Gate>, turns: impl FnOnce(bool) -> bool) {

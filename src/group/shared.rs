@@ -43,7 +43,8 @@ pub(crate) enum Gate {
 ///    which anybody changes at any time.
 /// 3. Somebody else who wants the owner to do something first puts down what, then raises its bit
 ///    in `asked`, then wakes it.
-/// 4. The gate is turned after its reason was set: whoever sees the one finds the other.
+/// 4. The gate is turned after its reason was set, and the reason changes while it is turned only with
+///    it, in one section: whoever sees the one with the mail locked finds the other.
 pub(crate) struct Shared {
     gate: AtomicUsize,
     /// What the owner should look at: `MAIL`, `ABORT`.

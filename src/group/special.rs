@@ -229,6 +229,11 @@ impl<U> Handled<U> {
         };
         (promise, target, handled)
     }
+
+    /// It was never a task, for this reason.
+    pub(super) fn refuse(&self, reason: Cancelled) {
+        self.promise.resolve(Err(reason));
+    }
 }
 
 impl<U, E> Extra<Result<U, E>> for Handled<U> {

@@ -425,3 +425,60 @@ fn a_handle_that_moves_to_another_task_gets_its_value_there() {
         other.join().unwrap();
     });
 }
+
+/// Why a handle has no value, if it is known by now.
+fn refusal(handle: errgroup::TaskHandle<()>) -> Option<CancelKind> {
+    let result = handle.is_finished().then(|| block_on(handle))?;
+    Some(result.err()?.kind())
+}
+
+// H1
+#[test]
+fn a_task_that_is_refused_because_its_group_has_failed_says_so() {
+    model(3, || {
+        let mut group = Group::new();
+        group.spawn(async { Err(()) });
+        let spawner = group.spawner();
+        let other = thread::spawn(move || {
+            let handle = spawner.spawn_with_handle(async { Ok(()) });
+            refusal(handle).is_none_or(|kind| kind == CancelKind::TaskFailed)
+        });
+        assert_eq!(block_on(&mut group), Err(()));
+        assert!(other.join().unwrap());
+    });
+}
+
+// H1, R13
+#[test]
+fn a_task_that_is_refused_because_all_are_aborted_says_so() {
+    model(3, || {
+        let mut group = Group::new();
+        group.spawn(std::future::pending());
+        let spawner = group.spawner();
+        let other = thread::spawn(move || {
+            let handle = spawner.spawn_with_handle(async { Ok(()) });
+            refusal(handle).is_none_or(|kind| kind == CancelKind::Cancelled)
+        });
+        group.abort_all();
+        assert!(other.join().unwrap());
+    });
+}
+
+// H1, G1
+#[test]
+fn a_task_that_is_refused_because_the_grace_is_over_says_why_the_context_was_cancelled() {
+    model(3, || {
+        let parent = CancelContext::new();
+        let (context, mut group) =
+            ErrGroup::<(), Failed>::with_grace(&parent, || std::future::ready(()));
+        group.spawn(std::future::pending());
+        let spawner = group.spawner();
+        assert!(context.cancel());
+        let other = thread::spawn(move || {
+            let handle = spawner.spawn_with_handle(std::future::pending());
+            refusal(handle).is_none_or(|kind| kind == CancelKind::Cancelled)
+        });
+        assert!(block_on(&mut group).is_err());
+        assert!(other.join().unwrap());
+    });
+}
