@@ -104,7 +104,6 @@ impl<'a> Waiting<'a> {
                 self.room.outbox();
                 fence(SeqCst);
                 self.listener = Some(self.room.event.listen());
-                self.room.drain();
                 continue;
             };
             let (relay, waker) = self.relay.get_or_insert_with(|| {
