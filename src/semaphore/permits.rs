@@ -61,8 +61,9 @@ const QUEUED: usize = 1;
 /// what its last holder did (`a_permit_hands_on_what_was_written_under_it`), or what was done
 /// before the capacity was raised (`a_raised_capacity_hands_on_what_was_written_before`). Every
 /// change of `word` is a read-modify-write and so continues the release sequences of all before
-/// it; those that take or free nothing are `Relaxed`. A grant goes to the one that waits through
-/// the lock. `capacity` is written under the lock, where the decisions are that depend on it.
+/// it; those that give nobody a permit, or free one that nobody has had in hand, are `Relaxed`. A
+/// grant goes to the one that waits through the lock. `capacity` is written under the lock, where
+/// the decisions are that depend on it.
 struct Queue {
     waiters: Waiters<Request>,
     head: Option<Key>,
@@ -191,7 +192,7 @@ impl Permits {
     /// Takes `n` permits, as far as they are free. Returns how many were not, and if there are any,
     /// raises `QUEUED`.
     fn withdraw(&self, n: usize) -> usize {
-        let withdrawn = self.word.fetch_update(Acquire, Relaxed, |word| {
+        let withdrawn = self.word.fetch_update(Relaxed, Relaxed, |word| {
             Some(match (word >> 1).checked_sub(n) {
                 Some(free) => free << 1 | word & QUEUED,
                 None => QUEUED,
@@ -357,7 +358,7 @@ impl Permits {
             }
             let waiter = queue.waiters.remove(key);
             if let Request::Granted { permits } = waiter.data {
-                self.word.fetch_add(permits << 1, Release);
+                self.word.fetch_add(permits << 1, Relaxed);
             }
             self.grant(queue);
             if let Some(waker) = waiter.waker {
