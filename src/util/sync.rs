@@ -38,8 +38,8 @@ mod model {
     use super::atomic::{AtomicBool, AtomicUsize};
     use super::{Arc, Lock};
 
-    /// So few that three tasks make a second chunk.
-    pub(crate) const SLOTS: usize = 2;
+    /// So few that four tasks make a second chunk, which has place for two.
+    pub(crate) const SLOTS: usize = 3;
 
     /// Promises what that of event-listener does, and no more: whoever listens is notified, or sees
     /// what was done before a notification that missed him; wakers are woken, cloned and dropped

@@ -195,19 +195,20 @@ fn wakes_from_before_an_abort_of_all_take_nothing_from_the_tasks_after_it() {
     });
 }
 
-// Further chunks: here a chunk has two slots.
+// Further chunks: here the first has three slots, and each further one two and the bit that stands for
+// none.
 
 // R4
 #[test]
 fn the_first_task_of_the_second_chunk_is_woken_while_the_chunk_is_made() {
     model(3, || {
-        let events = [(); 3].map(|()| Arc::new(Event::default()));
+        let events = [(); 4].map(|()| Arc::new(Event::default()));
         let mut group = Group::new();
-        let [first, second, third] = events.clone();
-        group.spawn(relay(first.clone(), None));
-        group.spawn(relay(second.clone(), Some(first)));
-        group.spawn(relay(third.clone(), Some(second)));
-        let other = thread::spawn(move || third.set());
+        let mut next = None;
+        for event in &events {
+            group.spawn(relay(event.clone(), next.replace(event.clone())));
+        }
+        let other = thread::spawn(move || events[3].set());
         block_on(group).unwrap();
         other.join().unwrap();
     });
@@ -219,7 +220,7 @@ fn a_task_of_the_second_chunk_is_polled_after_each_wake_and_sees_what_came_befor
     model(3, || {
         let cell = Arc::new(Cell::default());
         let mut group = Group::new();
-        for _ in 0..2 {
+        for _ in 0..3 {
             group.spawn(std::future::pending());
         }
         group.spawn(counting(cell.clone(), 2));
@@ -237,17 +238,19 @@ fn a_task_of_the_second_chunk_is_polled_after_each_wake_and_sees_what_came_befor
 #[test]
 fn tasks_of_the_first_and_the_second_chunk_are_woken_by_two_threads() {
     model(2, || {
-        let cells = cells::<3>();
-        let group = started(&cells);
-        let [first, second, third] = cells;
+        let cells = cells::<4>();
+        let mut group = started(&cells);
+        let [first, second, .., last] = cells;
         let others = [
             thread::spawn(move || {
                 reach(&first, 1);
                 reach(&second, 1);
             }),
-            thread::spawn(move || reach(&third, 1)),
+            thread::spawn(move || reach(&last, 1)),
         ];
-        block_on(group).unwrap();
+        for _ in 0..3 {
+            assert_eq!(block_on(group.next()), Some(Ok(())));
+        }
         join(others);
     });
 }
@@ -256,13 +259,13 @@ fn tasks_of_the_first_and_the_second_chunk_are_woken_by_two_threads() {
 #[test]
 fn tasks_of_two_further_chunks_are_woken_by_two_threads() {
     model(2, || {
-        let cells = cells::<5>();
+        let cells = cells::<6>();
         let mut group = started(&cells);
-        let [_, _, third, fourth, fifth] = cells;
+        let [_, _, _, fourth, fifth, sixth] = cells;
         let others = [
             thread::spawn(move || {
-                reach(&third, 1);
                 reach(&fourth, 1);
+                reach(&sixth, 1);
             }),
             thread::spawn(move || reach(&fifth, 1)),
         ];
@@ -273,23 +276,54 @@ fn tasks_of_two_further_chunks_are_woken_by_two_threads() {
     });
 }
 
+// R4
+#[test]
+fn two_tasks_of_a_further_chunk_are_woken_by_two_threads() {
+    model(3, || {
+        let cells = cells::<5>();
+        let mut group = started(&cells);
+        let [.., fourth, fifth] = cells;
+        let others = [fourth, fifth].map(|cell| thread::spawn(move || reach(&cell, 1)));
+        for _ in 0..2 {
+            assert_eq!(block_on(group.next()), Some(Ok(())));
+        }
+        join(others);
+    });
+}
+
+// R4
+#[test]
+fn a_task_of_a_further_chunk_is_woken_while_another_starts_there() {
+    model(3, || {
+        let cells = cells::<4>();
+        let mut group = started(&cells);
+        let [.., last] = cells;
+        let other = thread::spawn(move || reach(&last, 1));
+        group.spawn(async { Ok(()) });
+        for _ in 0..2 {
+            assert_eq!(block_on(group.next()), Some(Ok(())));
+        }
+        other.join().unwrap();
+    });
+}
+
 // R4: when both further chunks are empty, one of them goes.
 #[test]
 fn a_late_wake_of_a_chunk_that_is_gone_takes_nothing_from_the_next_one_of_its_number() {
     model(2, || {
-        let cells = cells::<5>();
+        let cells = cells::<6>();
         let mut group = started(&cells);
         let event = Arc::new(Event::default());
         let theirs = event.clone();
-        let [_, _, third, fourth, fifth] = cells;
-        reach(&fourth, 1);
+        let [_, _, _, fourth, fifth, sixth] = cells;
+        reach(&fifth, 1);
         assert_eq!(block_on(group.next()), Some(Ok(())));
         let other = thread::spawn(move || {
-            for cell in [&third, &fifth] {
+            for cell in [&fourth, &sixth] {
                 reach(cell, 1);
             }
-            third.waker().wake();
-            fifth.waker().wake();
+            fourth.waker().wake();
+            sixth.waker().wake();
             theirs.set();
         });
         for _ in 0..2 {
@@ -305,13 +339,11 @@ fn a_late_wake_of_a_chunk_that_is_gone_takes_nothing_from_the_next_one_of_its_nu
     });
 }
 
-// Further chunks.
-
 // R2, H2: the owner may be told of a chunk in which nothing is woken any more.
 #[test]
 fn a_task_of_a_further_chunk_is_woken_while_it_is_aborted() {
     model(3, || {
-        let cells = cells::<3>();
+        let cells = cells::<4>();
         let group = started(&cells);
         let spawner = group.spawner();
         let [.., last] = cells;
@@ -325,22 +357,20 @@ fn a_task_of_a_further_chunk_is_woken_while_it_is_aborted() {
 // R2, R4
 #[test]
 fn a_late_wake_in_a_further_chunk_takes_nothing_from_the_next_task_there() {
-    model(2, || {
-        let cells = cells::<3>();
+    model(3, || {
+        let cells = cells::<4>();
         let mut group = started(&cells);
         let event = Arc::new(Event::default());
         let theirs = event.clone();
-        let [first, second, last] = cells;
+        let [.., last] = cells;
         let other = thread::spawn(move || {
             reach(&last, 1);
             last.waker().wake();
             theirs.set();
-            reach(&first, 1);
-            reach(&second, 1);
         });
         assert_eq!(block_on(group.next()), Some(Ok(())));
         group.spawn(relay(event, None));
-        block_on(group).unwrap();
+        assert_eq!(block_on(group.next()), Some(Ok(())));
         other.join().unwrap();
     });
 }

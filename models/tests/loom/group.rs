@@ -130,7 +130,7 @@ fn a_task_that_counts_is_counted_while_others_come_and_go() {
         let spawner = group.spawner();
         group.spawn(std::future::pending());
         assert!(poll_once(&mut group).is_pending());
-        let other = thread::spawn(move || assert!(spawner.len() >= 1));
+        let other = thread::spawn(move || assert!(!spawner.is_empty()));
         group.spawn_background(std::future::pending());
         group.spawn_background(async { Ok(()) });
         group.spawn(async { Ok(()) });
@@ -156,7 +156,7 @@ fn there_is_no_room_in_a_group_that_fails() {
 // R9
 #[test]
 fn who_waits_for_room_and_goes_away_takes_nothing_from_the_next() {
-    model(2, || {
+    model(3, || {
         let mut group = Group::new().limit(1);
         group.spawn(async { Ok(()) });
         let (leaving, staying) = (group.spawner(), group.spawner());
@@ -412,6 +412,27 @@ fn two_aborts_of_all_drop_what_came_before_each() {
     });
 }
 
+// R13
+#[test]
+fn the_one_of_two_aborts_of_all_that_means_less_takes_nothing_from_the_other() {
+    model(3, || {
+        let mut group = Group::new();
+        group.spawn(std::future::pending());
+        let (first, second) = (group.spawner(), group.spawner());
+        let others = [
+            thread::spawn(move || first.abort_all()),
+            thread::spawn(move || {
+                second.spawn(std::future::pending());
+                second.abort_all();
+            }),
+        ];
+        join(others);
+        block_on(group).unwrap();
+    });
+}
+
+// Handles: H1, H2.
+
 // H1: whose waker changes while the value comes.
 #[test]
 fn a_handle_that_moves_to_another_task_gets_its_value_there() {
@@ -425,6 +446,41 @@ fn a_handle_that_moves_to_another_task_gets_its_value_there() {
         other.join().unwrap();
     });
 }
+
+// H1, H2
+#[test]
+fn a_task_that_is_aborted_as_it_completes_gives_its_value_or_says_that_it_was() {
+    model(3, || {
+        let group = Group::new();
+        let handle = group.spawner().spawn_with_handle(async { Ok(7) });
+        let other = thread::spawn(move || {
+            handle.abort();
+            match block_on(handle) {
+                Ok(value) => assert_eq!(value, 7),
+                Err(reason) => assert_eq!(reason.kind(), CancelKind::Cancelled),
+            }
+        });
+        block_on(group).unwrap();
+        other.join().unwrap();
+    });
+}
+
+// H1
+#[test]
+fn the_value_of_a_task_is_dropped_once_if_its_handle_goes_as_it_comes() {
+    model(3, || {
+        let dropped = Arc::new(Count::new(0));
+        let guard = Dropped(dropped.clone());
+        let group = Group::new();
+        let handle = group.spawner().spawn_with_handle(async { Ok(guard) });
+        let other = thread::spawn(move || drop(handle));
+        block_on(group).unwrap();
+        other.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+    });
+}
+
+// Refusing: H1.
 
 /// Why a handle has no value, if it is known by now.
 fn refusal(handle: errgroup::TaskHandle<()>) -> Option<CancelKind> {
@@ -480,5 +536,193 @@ fn a_task_that_is_refused_because_the_grace_is_over_says_why_the_context_was_can
         });
         assert!(block_on(&mut group).is_err());
         assert!(other.join().unwrap());
+    });
+}
+
+// Spawners and what else is made by several threads.
+
+// R10: who was taken before the end may go on to spawn.
+#[test]
+fn a_task_that_is_taken_at_the_end_may_spawn_another() {
+    model(3, || {
+        let group = ErrGroup::<bool, ()>::new();
+        let spawner = group.spawner();
+        let other = thread::spawn(move || {
+            let within = spawner.clone();
+            let task = async move { Ok(within.try_spawn(async { Ok(true) }).is_ok()) };
+            spawner.try_spawn(task).is_ok()
+        });
+        let values = block_on(group.collect()).unwrap();
+        let taken = other.join().unwrap();
+        assert_eq!(values, if taken { vec![true, true] } else { vec![] });
+    });
+}
+
+// R8
+#[test]
+fn two_threads_make_the_first_spawner() {
+    model(3, || {
+        let group = Arc::new(ErrGroup::<usize, ()>::new());
+        let others = [1, 2].map(|value| {
+            let group = group.clone();
+            thread::spawn(move || group.spawner().spawn(async move { Ok(value) }))
+        });
+        join(others);
+        let group = Arc::into_inner(group).unwrap();
+        let mut values = block_on(group.collect()).unwrap();
+        values.sort_unstable();
+        assert_eq!(values, [1, 2]);
+    });
+}
+
+// R14
+#[test]
+fn a_keep_open_that_is_made_before_the_last_is_dropped_keeps_the_group_open() {
+    model(3, || {
+        let ran = Arc::new(Count::new(0));
+        let group = Group::new();
+        let (spawner, first, theirs) = (group.spawner(), group.keep_open(), ran.clone());
+        let other = thread::spawn(move || {
+            let second = spawner.keep_open();
+            drop(first);
+            spawner.spawn(async move {
+                theirs.fetch_add(1, SeqCst);
+                Ok(())
+            });
+            drop(second);
+        });
+        let third = group.keep_open();
+        drop(third);
+        block_on(group).unwrap();
+        assert_eq!(ran.load(SeqCst), 1);
+        other.join().unwrap();
+    });
+}
+
+// H3
+#[test]
+fn a_background_task_from_a_thread_holds_up_nobody_and_is_dropped() {
+    model(3, || {
+        let dropped = Arc::new(Count::new(0));
+        let guard = Dropped(dropped.clone());
+        let mut group = Group::new().limit(1);
+        group.spawn(async { Ok(()) });
+        let spawner = group.spawner();
+        let other = thread::spawn(move || {
+            spawner.spawn_background(async move {
+                let _guard = guard;
+                std::future::pending().await
+            });
+        });
+        block_on(group).unwrap();
+        other.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+    });
+}
+
+// H5
+#[test]
+fn a_task_gets_its_name_from_a_thread_while_the_group_is_printed() {
+    model(3, || {
+        let mut group = Group::new();
+        let spawner = group.spawner();
+        let other = thread::spawn(move || spawner.spawn_named("reader", async { Ok(()) }));
+        _ = format!("{group:?}");
+        assert!(poll_once(&mut group).is_ready());
+        other.join().unwrap();
+        let rest = format!("{group:?}");
+        assert_eq!(rest.contains("reader"), !group.is_empty(), "{rest}");
+    });
+}
+
+// Tasks that start: H4.
+
+type Begun = Arc<std::sync::Mutex<Option<errgroup::Started<usize>>>>;
+
+/// Runs a task whose `Started` goes to a thread, and gives what comes of the start, and how many
+/// tasks count then.
+fn start(tell: fn(errgroup::Started<usize>)) -> (Result<usize, errgroup::StartError>, usize) {
+    let mut group = Group::new();
+    let spawner = group.spawner();
+    let begun = Begun::default();
+    let theirs = begun.clone();
+    let mut starting = Box::pin(spawner.start(async move |started| {
+        *theirs.lock().unwrap() = Some(started);
+        std::future::pending().await
+    }));
+    assert!(poll_once(&mut starting).is_pending());
+    assert!(poll_once(&mut group).is_pending());
+    let started = begun.lock().unwrap().take().unwrap();
+    let other = thread::spawn(move || tell(started));
+    let up = block_on(starting);
+    let len = spawner.len();
+    other.join().unwrap();
+    drop(group);
+    (up, len)
+}
+
+// H4
+#[test]
+fn who_waits_for_a_task_that_is_up_finds_it_counted() {
+    model(3, || {
+        let (up, len) = start(|started| started.ready(7));
+        assert_eq!((up.unwrap(), len), (7, 1));
+    });
+}
+
+// H4
+#[test]
+fn who_waits_for_a_task_that_will_not_be_up_is_told() {
+    model(3, || assert!(start(drop).0.is_err()));
+}
+
+// H4, R8
+#[test]
+fn a_task_that_says_that_it_is_up_as_it_ends_is_counted_no_more() {
+    model(3, || {
+        let mut group = Group::new();
+        let spawner = group.spawner();
+        let (begun, event) = (Begun::default(), Arc::new(Event::default()));
+        let (theirs, end) = (begun.clone(), event.clone());
+        let mut starting = Box::pin(spawner.start(async move |started| {
+            *theirs.lock().unwrap() = Some(started);
+            end.wait().await;
+            Ok(())
+        }));
+        assert!(poll_once(&mut starting).is_pending());
+        assert!(poll_once(&mut group).is_pending());
+        let started = begun.lock().unwrap().take().unwrap();
+        let others = [
+            thread::spawn(move || started.ready(7)),
+            thread::spawn(move || event.set()),
+        ];
+        block_on(&mut group).unwrap();
+        join(others);
+        assert_eq!((spawner.len(), spawner.running()), (0, 0));
+        _ = block_on(starting);
+    });
+}
+
+// Maps.
+
+// R4
+#[test]
+fn a_future_of_a_map_is_woken_from_a_thread() {
+    model(3, || {
+        let event = Arc::new(Event::default());
+        let theirs = event.clone();
+        let other = thread::spawn(move || theirs.set());
+        let items = futures::stream::iter([1, 2]);
+        let map = errgroup::try_map_stream(items, 2, |item| {
+            let event = event.clone();
+            async move {
+                if item == 1 {
+                    event.wait().await;
+                }
+                Ok::<_, ()>(item)
+            }
+        });
+        assert_eq!(block_on(map), Ok(vec![1, 2]));
+        other.join().unwrap();
     });
 }

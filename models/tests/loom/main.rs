@@ -7,7 +7,7 @@
 //!
 //! All atomics and locks of this crate go through loom (see `src/util/sync.rs`). Stand-ins made of its
 //! locks promise what event-listener's `Event` and futures' `FuturesUnordered` do; whether those keep
-//! their promises is their own affair. A chunk of tasks has two slots here, not 64.
+//! their promises is their own affair. A chunk of tasks has three slots here, not 64.
 //!
 //! A wake that is lost leaves a thread that waits for ever, which loom reports as a deadlock. What
 //! a thread hands to a task goes through `Relaxed` cells, so that only the wake can order it.
@@ -778,6 +778,83 @@ fn two_cancels_on_one_path_agree_with_who_waits() {
     });
 }
 
+// C1: all the nodes between the two, and who is just linked below them.
+#[test]
+fn two_cancels_on_one_path_agree_with_who_just_begins_to_wait() {
+    model(2, || {
+        let root = CancelContext::new();
+        let child = root.child();
+        let grandchild = child.child();
+        let (first, second) = (root.clone(), child.clone());
+        let of_root = thread::spawn(move || first.cancel_with("root"));
+        let of_child = thread::spawn(move || second.cancel_with("child"));
+        let seen = cause(&block_on(grandchild.child().cancelled()));
+        for context in [&grandchild, &child] {
+            assert_eq!(cause(&context.reason().unwrap()), seen);
+        }
+        assert!(of_root.join().unwrap());
+        assert_eq!(of_child.join().unwrap(), seen == "child");
+    });
+}
+
+// C1: what is below the lower one has its reason, whoever carries one down.
+#[test]
+fn two_who_ask_and_two_who_cancel_on_one_path_agree() {
+    model(2, || {
+        let root = CancelContext::new();
+        let child = root.child();
+        let leaf = child.child().child();
+        let (first, second, third) = (root.clone(), child.clone(), leaf.clone());
+        let of_root = thread::spawn(move || first.cancel_with("root"));
+        let of_child = thread::spawn(move || second.cancel_with("child"));
+        let asks = |leaf: CancelContext| leaf.reason().as_ref().map(cause);
+        let theirs = thread::spawn(move || asks(third));
+        let ours = asks(leaf.clone());
+        assert!(of_root.join().unwrap());
+        let won = of_child.join().unwrap();
+        let end = asks(leaf).unwrap();
+        assert_eq!(end, if won { "child" } else { "root" });
+        for seen in [ours, theirs.join().unwrap()].into_iter().flatten() {
+            assert_eq!(seen, end);
+        }
+    });
+}
+
+// C1
+#[test]
+fn who_sees_a_context_cancelled_comes_too_late_below_it() {
+    model(3, || {
+        let root = CancelContext::new();
+        let child = root.child();
+        let theirs = root.clone();
+        let other = thread::spawn(move || assert!(theirs.cancel_with("root")));
+        if root.is_cancelled() {
+            assert!(!child.cancel_with("late"));
+            assert_eq!(cause(&child.reason().unwrap()), "root");
+        }
+        other.join().unwrap();
+    });
+}
+
+// C3
+#[test]
+fn a_deadline_that_is_made_while_its_parent_is_cancelled_is_dropped() {
+    model(3, || {
+        let dropped = Arc::new(Count::new(0));
+        let guard = Dropped(dropped.clone());
+        let root = CancelContext::new();
+        let parent = root.child();
+        let other = thread::spawn(move || assert!(root.cancel_with("root")));
+        let context = parent.with_deadline(async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        });
+        other.join().unwrap();
+        assert_eq!(dropped.load(SeqCst), 1);
+        assert_eq!(cause(&context.reason().unwrap()), "root");
+    });
+}
+
 #[test]
 fn a_deadline_that_wakes_during_its_poll_is_polled_again() {
     model(3, || {
@@ -1136,5 +1213,44 @@ fn who_begins_to_wait_for_too_much_while_the_capacity_is_lowered_is_refused() {
         drop(permit);
         other.join().unwrap();
         assert_eq!(semaphore.available(), 1);
+    });
+}
+
+// S3, S6
+#[test]
+fn who_leaves_while_the_capacity_changes_takes_no_permit_along() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::new(1));
+        let permit = semaphore.try_acquire_owned(1).unwrap();
+        let mut first = semaphore.acquire_owned(1);
+        assert!(poll_once(&mut first).is_pending());
+        let theirs = semaphore.clone();
+        let others = [
+            thread::spawn(move || drop(first)),
+            thread::spawn(move || theirs.set_capacity(2)),
+        ];
+        drop(block_on(semaphore.acquire(1)).unwrap());
+        join(others);
+        drop(permit);
+        assert_eq!((semaphore.capacity(), semaphore.available()), (2, 2));
+    });
+}
+
+// S5, S6
+#[test]
+fn of_two_capacities_that_are_set_at_once_one_holds() {
+    model(3, || {
+        let semaphore = Arc::new(Semaphore::new(2));
+        let permit = semaphore.try_acquire_owned(1).unwrap();
+        let others = [1, 3].map(|capacity| {
+            let semaphore = semaphore.clone();
+            thread::spawn(move || semaphore.set_capacity(capacity))
+        });
+        drop(permit);
+        join(others);
+        let capacity = semaphore.capacity();
+        assert!(capacity == 1 || capacity == 3);
+        assert_eq!(semaphore.available(), capacity);
+        assert!(semaphore.try_acquire(capacity).is_some());
     });
 }
