@@ -902,6 +902,23 @@ fn a_task_may_be_woken_after_it_is_gone() {
 }
 
 #[test]
+fn a_kept_waker_wakes_nobody_while_there_is_no_other_task_in_its_slot() {
+    // R3
+    let root = Root::new();
+    let first = Probe::<Unit>::new();
+    let mut group = ErrGroup::new();
+    group.spawn(pending());
+    group.spawn(first.task());
+    assert!(root.poll(&mut group).is_pending());
+    let waker = first.waker();
+    first.finish(Ok(()));
+    assert!(root.poll(&mut group).is_pending());
+    root.wakes();
+    waker.wake();
+    assert_eq!(root.wakes(), 0);
+}
+
+#[test]
 fn a_kept_waker_costs_the_next_task_at_most_one_poll_each_time_it_is_woken() {
     // R2, the exception: the slot is used again.
     let root = Root::new();
