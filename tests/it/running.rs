@@ -919,6 +919,28 @@ fn a_kept_waker_wakes_nobody_while_there_is_no_other_task_in_its_slot() {
 }
 
 #[test]
+fn a_wake_from_before_a_failure_polls_no_task_that_came_after_it() {
+    // R2
+    let root = Root::new();
+    let first = Probe::<Unit>::new();
+    let mut group = ErrGroup::new();
+    group.spawn(first.task());
+    assert!(root.poll(&mut group).is_pending());
+    let waker = first.waker();
+    group.spawn(poll_fn(move |_| {
+        waker.wake_by_ref();
+        Poll::Ready(Err(()))
+    }));
+    assert_eq!(root.poll(&mut group), Poll::Ready(Err(())));
+    let next = Probe::<Unit>::new();
+    group.spawn(next.task());
+    for _ in 0..2 {
+        assert!(root.poll(&mut group).is_pending());
+    }
+    assert_eq!(next.polls(), 1);
+}
+
+#[test]
 fn a_kept_waker_costs_the_next_task_at_most_one_poll_each_time_it_is_woken() {
     // R2, the exception: the slot is used again.
     let root = Root::new();
