@@ -192,9 +192,9 @@ impl Word {
     #[inline]
     pub(super) fn wake(&self, bit: usize) -> bool {
         // Release: the poll that takes the bit sees what was done before the wake (models:
-        // a_task_is_polled_after_its_wake_and_sees_what_came_before).
+        // a_task_is_polled_after_its_wake_and_sees_what_came_before). Acquire: see `unlist`.
         let bits = bit | self.listed;
-        self.vacant.load(Relaxed) & bit == 0 && self.woken.fetch_or(bits, Release) == 0
+        self.vacant.load(Relaxed) & bit == 0 && self.woken.fetch_or(bits, AcqRel) == 0
     }
 }
 
@@ -225,8 +225,10 @@ impl Word {
     /// Of a further chunk in the hands of the owner, who will not look at it before it is told. False
     /// if something was woken meanwhile.
     pub(super) fn unlist(&self) -> bool {
+        // Release: whoever hands the chunk over next does so after the owner has taken it the last time
+        // (models: tasks_of_two_further_chunks_are_woken_by_two_threads).
         self.woken
-            .compare_exchange(self.listed, 0, Relaxed, Relaxed)
+            .compare_exchange(self.listed, 0, Release, Relaxed)
             .is_ok()
     }
 

@@ -354,6 +354,50 @@ fn a_task_of_a_further_chunk_is_woken_while_it_is_aborted() {
     });
 }
 
+/// Lets the group go on once.
+async fn yield_once() {
+    let mut is_first = true;
+    poll_fn(|cx| {
+        if std::mem::take(&mut is_first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+// R2, R4, R13: the body and two others fill the first chunk.
+#[test]
+fn a_further_chunk_is_handed_over_once_though_its_woken_task_is_gone() {
+    model(2, || {
+        let scope = errgroup::scope(async |s| {
+            let first = Arc::new(Cell::default());
+            let [event, done] = [(); 2].map(|()| Arc::new(Event::default()));
+            for _ in 0..2 {
+                s.spawn(std::future::pending());
+            }
+            s.spawn(counting(first.clone(), 1));
+            yield_once().await;
+            let other = event.clone();
+            let others = [
+                thread::spawn(move || reach(&first, 0)),
+                thread::spawn(move || other.set()),
+            ];
+            s.abort_all();
+            yield_once().await;
+            for _ in 0..2 {
+                s.spawn(std::future::pending());
+            }
+            s.spawn(relay(event, Some(done.clone())));
+            done.wait().await;
+            join(others);
+            Err::<(), _>(())
+        });
+        assert_eq!(block_on(std::pin::pin!(scope)), Err(()));
+    });
+}
+
 // R2, R4
 #[test]
 fn a_late_wake_in_a_further_chunk_takes_nothing_from_the_next_task_there() {
