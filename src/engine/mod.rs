@@ -16,7 +16,7 @@ use core::task::Context;
 use crate::engine::chunk::Budget;
 use crate::engine::parker::Parker;
 use crate::util::panic::sequence;
-use crate::util::sync::Arc;
+use crate::util::sync::{Arc, seed};
 
 pub(crate) use crate::engine::chunk::{Done, Source};
 pub(crate) use crate::engine::tasks::Tasks;
@@ -147,7 +147,6 @@ where
     fn moves_on(&mut self) -> bool {
         // One alone is the first in any case.
         let parker = self.parker.as_deref().filter(|parker| parker.len() > 1);
-        let seed = |parker| core::ptr::from_ref::<Parker<S>>(parker).addr();
         parker.is_none_or(|parker| self.dice.throw(|| seed(parker)) % 8 != 0)
     }
 

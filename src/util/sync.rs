@@ -17,13 +17,19 @@ pub(crate) use core::sync::atomic;
 pub(crate) use loom::sync::atomic;
 
 #[cfg(errgroup_loom)]
-pub(crate) use self::model::{Event, EventListener, SLOTS, TryLock};
+pub(crate) use self::model::{Event, EventListener, SLOTS, TryLock, seed};
 #[cfg(not(errgroup_loom))]
 pub(crate) use event_listener::{Event, EventListener};
 
 /// How many tasks a chunk has: one for each bit of a word.
 #[cfg(not(errgroup_loom))]
 pub(crate) const SLOTS: usize = usize::BITS as usize;
+
+/// A number that others do not have.
+#[cfg(not(errgroup_loom))]
+pub(crate) fn seed<T>(place: &T) -> usize {
+    core::ptr::from_ref(place).addr()
+}
 
 /// What only loom needs: stand-ins for what is made of atomics that it would not see.
 #[cfg(errgroup_loom)]
@@ -40,6 +46,11 @@ mod model {
 
     /// So few that four tasks make a second chunk, which has place for two.
     pub(crate) const SLOTS: usize = 3;
+
+    /// The same each time: a model must do the same whenever the order is the same.
+    pub(crate) fn seed<T>(_: &T) -> usize {
+        0x9e3779b9
+    }
 
     /// Promises what that of event-listener does, and no more: whoever listens is notified, or sees
     /// what was done before a notification that missed him; wakers are woken, cloned and dropped
