@@ -357,18 +357,14 @@ impl<F, S> Engine<F, S> {
     }
 }
 
+/// Whoever has it has taken the tasks out, to drop them one after the other, whatever their
+/// destructors do.
 impl<F, S> Drop for Engine<F, S> {
     fn drop(&mut self) {
-        if self.parker.is_some() {
-            sequence(|steps| {
-                // One after the other, whatever their destructors do.
-                if self.len() > 0 {
-                    self.take_tasks().drop_each(steps);
-                }
-                // Wakers of tasks that are kept elsewhere must not keep the parent's alive.
-                let waker = self.parker.as_ref().and_then(|parker| parker.take_waker());
-                steps.run(|| drop(waker));
-            });
+        // Wakers of tasks that are kept elsewhere must not keep the parent's alive.
+        if let Some(parker) = &self.parker {
+            let waker = parker.take_waker();
+            sequence(|steps| steps.run(|| drop(waker)));
         }
     }
 }

@@ -174,6 +174,16 @@ impl From<Panicked> for Bad {
     }
 }
 
+/// An error that panics when it is dropped, made of a payload that is a [`Tally`].
+struct Noise(#[allow(dead_code, reason = "it is there to be dropped")] Loud);
+
+impl From<Panicked> for Noise {
+    fn from(panicked: Panicked) -> Self {
+        let tally = panicked.into_payload().downcast::<Tally>();
+        Noise(tally.unwrap().loud())
+    }
+}
+
 type Payload = Box<dyn Any + Send>;
 
 /// Drops a payload, whatever that does.
@@ -320,6 +330,30 @@ const KEEPERS: &[Row<MakeKeeper>] = &[
             Box::new((group, spawner))
         },
     ),
+    ("tasks that run", |tally| {
+        let mut group = unit_group();
+        group.extend((0..3).map(|_| tally.task()));
+        assert!(Root::new().poll(&mut group).is_pending());
+        Box::new(group)
+    }),
+    ("tasks that wait", |tally| {
+        let mut group = unit_group();
+        group.extend((0..3).map(|_| tally.task()));
+        Box::new(group)
+    }),
+    ("errors that aborted tasks have left", |tally| {
+        let mut group = ErrGroup::<(), Noise>::new().catch_panics();
+        for _ in 0..3 {
+            let tally = tally.clone();
+            let on_drop = OnDrop(move || resume_unwind(Box::new(tally.clone())));
+            group.spawn(async move {
+                let _on_drop = on_drop;
+                Ok(())
+            });
+        }
+        group.abort_all();
+        Box::new(group)
+    }),
     ("the value of a handle", |tally| {
         let mut group = unit_group();
         let value = tally.loud();
