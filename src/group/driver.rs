@@ -270,9 +270,8 @@ where
         if self.has_failed() {
             return Some(End::Failed);
         }
-        let is_plain = self.graceful.is_none() && self.ended.is_none() && self.doomed.is_empty();
         // With a new budget, woken tasks come first.
-        if self.engine.is_fresh() || !is_plain {
+        if self.engine.is_fresh() || !self.doomed.is_empty() {
             return None;
         }
         while let Some(hub) = self.engine.shared() {

@@ -33,6 +33,21 @@ fn leave(group: &mut Group, root: &Root, text: &'static str) {
     group.abort_all();
 }
 
+// H2, P3
+#[test]
+fn ready_takes_in_what_a_task_that_was_aborted_has_left_before_it_says_that_there_is_room() {
+    let root = Root::new();
+    let mut group = Group::new().catch_panics();
+    group.spawn(bomb("first"));
+    group.spawn(bomb("second"));
+    group.abort_all();
+    assert_eq!(
+        root.poll_new(group.next()),
+        Poll::Ready(Some(Err(error("first"))))
+    );
+    assert_eq!(root.poll_new(group.ready()), Poll::Ready(false));
+}
+
 // R6, P3
 #[test]
 fn errors_that_abort_all_leaves_come_in_the_order_in_which_they_arose() {

@@ -1,6 +1,6 @@
 //! What runs when, and who is woken for it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -271,6 +271,26 @@ fn the_budget_lasts_when_drive_is_always_ready_and_tasks_wake_themselves() {
 }
 
 #[test]
+fn the_budget_lasts_when_drive_is_always_ready_and_comes_before_a_task_that_wakes_itself() {
+    // It does so in one of these, after a future that was woken in each poll before.
+    for before in 0..8 {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let mut group = ErrGroup::<(), ()>::new();
+        group.spawn(restless(&polls));
+        let root = Root::new();
+        let mut drive = Box::pin(group.drive(restless::<()>(&Arc::default())));
+        for _ in 0..before {
+            assert!(root.poll(&mut drive).is_pending());
+        }
+        drop(drive);
+        let polls = polls_before_pending(&polls, &root, |root, _| {
+            root.poll_new(group.drive(ready(()))).is_ready()
+        });
+        assert!(polls <= 256, "{polls}");
+    }
+}
+
+#[test]
 fn the_budget_lasts_when_each_future_that_is_driven_wakes_one_task() {
     let root = Root::new();
     let probe = Probe::<Unit>::new();
@@ -341,6 +361,37 @@ fn the_budget_lasts_over_ready() {
     assert_eq!(counted, 256);
 }
 
+#[test]
+fn a_poll_that_begins_with_ready_has_a_budget_of_its_own() {
+    let root = Root::new();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let mut group = ErrGroup::<(), ()>::new().limit(1);
+    group.spawn(pending());
+    assert!(root.poll_new(group.ready()).is_pending());
+    group.set_limit(3);
+    let counted = polls_before_pending(&polls, &root, |root, _| {
+        let polls = polls.clone();
+        group.spawn(async move {
+            polls.fetch_add(1, SeqCst);
+            Ok(())
+        });
+        root.poll_new(group.ready()).is_ready()
+    });
+    assert_eq!(counted, 256);
+}
+
+#[test]
+fn a_task_that_ready_starts_is_not_polled_once_more_in_that_poll() {
+    let root = Root::new();
+    let polls = Arc::new(AtomicUsize::new(0));
+    let mut group = ErrGroup::<(), ()>::new().limit(1);
+    group.spawn(restless(&polls));
+    for poll in 1..4 {
+        assert!(root.poll_new(group.ready()).is_pending());
+        assert_eq!((polls.load(SeqCst), root.wakes()), (poll, 1));
+    }
+}
+
 /// Polls until `probe` has been polled `polls` times.
 #[track_caller]
 fn polls_until(group: &mut ErrGroup<'_, (), ()>, most: usize, reached: impl Fn() -> bool) {
@@ -370,6 +421,33 @@ fn a_woken_task_does_not_starve_behind_tasks_that_always_wake_themselves() {
             polls_until(&mut group, most, || probe.polls() == expected);
         }
     }
+}
+
+#[test]
+fn a_task_that_is_woken_from_elsewhere_is_first_as_often_as_one_that_wakes_itself() {
+    let root = Root::new();
+    let order = RefCell::new(String::new());
+    let probe = Probe::<Unit>::new();
+    let mut task = probe.task();
+    let mut group = LocalErrGroup::<(), ()>::new();
+    group.spawn(poll_fn(|cx| {
+        order.borrow_mut().push('i');
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    group.spawn(poll_fn(|cx| {
+        order.borrow_mut().push('e');
+        Pin::new(&mut task).poll(cx)
+    }));
+    let mut first = 0;
+    for _ in 0..400 {
+        assert!(root.poll(&mut group).is_pending());
+        let order = order.take();
+        assert_eq!(order.len(), 2);
+        first += usize::from(order.starts_with('e'));
+        probe.wake();
+    }
+    assert!((100..=300).contains(&first), "{first}");
 }
 
 #[test]
