@@ -129,16 +129,14 @@ where
         });
     }
 
-    /// Keeps the errors of tasks that were aborted before the grace was over, as far as they are
-    /// wanted.
+    /// Keeps the errors of tasks that were aborted before the grace was over.
     fn keep_caught(&mut self) {
         for (index, remains) in mem::take(&mut self.doomed) {
-            let has_error = self.kept.as_ref().is_some_and(|kept| kept.has_error());
             match remains {
-                Remains::Error(error) if self.aim.keeps_outcomes() || !has_error => {
+                Remains::Error(error) => {
                     self.kept.get_or_insert_default().push_error(index, error);
                 }
-                remains => self.doomed.push(index, remains),
+                task => self.doomed.push(index, task),
             }
         }
     }
