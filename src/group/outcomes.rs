@@ -82,10 +82,7 @@ impl<T, E> Outcomes<T, E> {
     }
 
     pub(crate) fn pop_value(&mut self) -> Option<T> {
-        let value = self.values.pop_front()?;
-        self.indices.pop();
-        self.taken += 1;
-        Some(value)
+        self.values.pop_front()
     }
 
     pub(crate) fn pop_error(&mut self) -> Option<E> {

@@ -685,6 +685,19 @@ fn a_value_is_not_lost_when_the_destructor_of_its_task_panics() {
 }
 
 #[test]
+fn a_value_whose_task_panics_as_it_is_dropped_is_discarded_by_the_next_await() {
+    let (root, probe) = (Root::new(), Probe::new());
+    let mut group = Group::new();
+    group.spawn(Bomb(ready(Ok(7)), BLASTS[0]));
+    group.spawn(probe.task());
+    assert!(caught(|| ignore(root.poll_new(group.next()))).is_err());
+    assert!(root.poll(&mut group).is_pending());
+    assert!(root.poll_new(group.next()).is_pending());
+    probe.finish(Ok(8));
+    assert_eq!(run(group.settle()), [Ok(8)]);
+}
+
+#[test]
 fn an_error_is_not_lost_to_the_destructor_of_its_task_if_panics_are_caught() {
     // What came first stays the root cause; the payload of the panic is thrown away, evil or not.
     for blast in BLASTS {
@@ -780,21 +793,27 @@ fn a_failure_is_not_lost_when_kept_values_panic_as_they_are_dropped() {
         }
     }
 
-    let mut group = ErrGroup::<Loud, Fail>::new().keep_going();
-    group.spawn(ready(Ok(Loud)));
-    group.spawn(ready(Err("no".into())));
-    group.spawn(ready(Ok(Loud)));
-    assert_eq!(run(group.drive(ready(()))), Some(()));
-    // `.await` discards values.
-    let mut panics = 0;
-    let result = loop {
-        match forget(caught(|| run(&mut group))) {
-            Some(result) => break result,
-            None => panics += 1,
-        }
-        assert!(panics <= 2);
+    let make = || {
+        let mut group = ErrGroup::<Loud, Fail>::new().keep_going();
+        group.spawn(ready(Ok(Loud)));
+        group.spawn(ready(Err("no".into())));
+        group.spawn(ready(Ok(Loud)));
+        assert_eq!(run(group.drive(ready(()))), Some(()));
+        // `.await` discards values.
+        assert!(forget(caught(|| run(&mut group))).is_none());
+        group
     };
-    assert_eq!(result, Err("no".into()));
+    assert_eq!(run(make()), Err("no".into()));
+    let mut group = make();
+    assert_eq!(
+        run(group.next_indexed()).map(|it| (it.0, it.1.err())),
+        Some((1, Some("no".into())))
+    );
+    // What is kept from then on has its own index.
+    group.spawn(ready(Ok(Loud)));
+    let value = run(group.next_indexed()).unwrap();
+    assert_eq!(value.0, 3);
+    assert!(forget(caught(|| drop(value))).is_none());
 }
 
 // M1, P5
