@@ -385,3 +385,20 @@ impl Dice {
         self.0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dice_throw_what_marsaglia_does_and_begin_with_an_odd_part_of_an_address() {
+        let mut dice = Dice(2_463_534_242);
+        assert_eq!(dice.throw(|| unreachable!()), 723_471_715);
+        for (address, seed) in [(0x30, 3), (0x40, 5), (0x7f_fff0, 0x7_ffff)] {
+            assert_eq!(
+                Dice(0).throw(|| address),
+                Dice(seed).throw(|| unreachable!())
+            );
+        }
+    }
+}

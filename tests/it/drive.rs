@@ -1,7 +1,10 @@
 //! `drive`: the group and any other future, neither of them parked.
 
-use std::future::{pending, poll_fn, ready};
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn, ready};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Poll, Waker};
@@ -76,6 +79,43 @@ fn a_task_that_wakes_itself_does_not_poll_the_future_and_does_not_keep_it_out() 
     driven.finish(());
     let (output, rounds) = root.run(drive);
     assert_eq!((output, rounds), (Some(()), 1));
+}
+
+// R2
+#[test]
+fn a_future_and_a_task_that_both_wake_themselves_are_first_in_turns() {
+    let root = Root::new();
+    let (order, greedy) = (RefCell::new(String::new()), Cell::new(false));
+    let driven = Probe::<()>::new();
+    let mut group = LocalErrGroup::<(), ()>::new();
+    group.spawn(poll_fn(|cx| {
+        order.borrow_mut().push('t');
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }));
+    let mut task = driven.task();
+    let mut drive = Box::pin(group.drive(poll_fn(|cx| {
+        order.borrow_mut().push('d');
+        if greedy.get() {
+            cx.waker().wake_by_ref();
+        }
+        Pin::new(&mut task).poll(cx)
+    })));
+    let mut poll = || {
+        assert!(root.poll(&mut drive).is_pending());
+        mem::take(&mut *order.borrow_mut())
+    };
+    assert_eq!(poll(), "td");
+    // It sleeps, and so has waited for nothing.
+    for _ in 0..5 {
+        assert_eq!(poll(), "t");
+    }
+    greedy.set(true);
+    driven.wake();
+    assert_eq!((poll(), poll()), ("td".into(), "td".into()));
+    for _ in 0..200 {
+        assert_eq!((poll(), poll()), ("td".into(), "dt".into()));
+    }
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll};
 
 use crate::common::{OnDrop, Probe, Root, probes, restless, run, yields};
-use errgroup::{TryForEach, TryMap, try_for_each, try_for_each_stream, try_map, try_map_stream};
+use errgroup::{
+    TryForEach, TryMap, buffered, try_for_each, try_for_each_stream, try_map, try_map_stream,
+};
 use futures::channel::mpsc;
 use futures::future::{FusedFuture, pending, ready};
 use futures::stream::{self, Stream, StreamExt};
@@ -368,6 +370,31 @@ fn the_parent_gets_its_turn_between_256_items() {
     assert_eq!(root.poll(&mut work), Poll::Ready(Ok(())));
 }
 
+// R3
+#[test]
+fn a_budget_that_is_spent_when_there_is_no_room_wakes_nobody() {
+    let root = Root::new();
+    let mut work = Box::pin(try_map(0..300, 8, async |item| {
+        if item >= 248 {
+            pending::<()>().await;
+        }
+        Ok::<_, ()>(())
+    }));
+    assert!(root.poll(&mut work).is_pending());
+    assert_eq!(root.wakes(), 0);
+    // What runs is below the limit, but what has come too early is not.
+    let mut outputs = Box::pin(buffered(stream::iter(0..300), 8, async |item| {
+        if item == 248 {
+            pending::<()>().await;
+        }
+    }));
+    for _ in 0..248 {
+        assert!(root.poll(&mut outputs.next()).is_ready());
+    }
+    assert!(root.poll(&mut outputs.next()).is_pending());
+    assert_eq!(root.wakes(), 0);
+}
+
 // R2
 #[test]
 fn the_parent_gets_its_turn_while_tasks_wake_themselves() {
@@ -392,6 +419,25 @@ fn restless_tasks_do_not_keep_items_out() {
         assert!(root.poll(&mut work).is_pending());
     }
     assert_eq!(taken.get(), 600);
+}
+
+// R2
+#[test]
+fn a_stream_that_wakes_itself_keeps_no_future_out_however_many_there_are() {
+    let root = Root::new();
+    let polls: Vec<Arc<AtomicUsize>> = (0..600).map(|_| Arc::default()).collect();
+    let greedy = stream::poll_fn(|cx| {
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    let items = stream::iter(&polls).chain(greedy);
+    let mut work = Box::pin(try_map_stream(items, 601, restless::<Outcome>));
+    for _ in 0..120 {
+        assert!(root.poll(&mut work).is_pending());
+    }
+    // Of 256 in each poll, 51 are the share of one.
+    let least = polls.iter().map(|polls| polls.load(SeqCst)).min();
+    assert!(least >= Some(25), "{least:?}");
 }
 
 // R2
