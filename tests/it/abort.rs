@@ -120,6 +120,23 @@ fn an_aborted_task_goes_one_poll_later_if_the_budget_was_spent() {
 
 // H2
 #[test]
+fn a_queued_task_that_is_aborted_goes_though_the_budget_was_spent() {
+    let root = Root::new();
+    let probe = Probe::new();
+    let mut group = Group::new().limit(1);
+    group.extend((0..256).map(|_| ready(Ok(1))));
+    group.spawn(pending());
+    let handle = group.spawn_abortable(probe.task());
+    for _ in 0..256 {
+        assert_eq!(root.poll_new(group.next()), Poll::Ready(Some(Ok(1))));
+    }
+    handle.abort();
+    assert!(root.poll_new(group.next()).is_pending());
+    assert_eq!((probe.polls(), probe.drops()), (0, 1));
+}
+
+// H2
+#[test]
 fn an_aborted_task_goes_in_the_next_poll_also_after_a_call_that_ended_in_the_middle_of_a_round() {
     // The round begins somewhere else each time.
     for polls in 1..16 {
@@ -359,6 +376,24 @@ fn abort_all_of_a_spawner_drops_what_was_spawned_before_at_the_next_poll() {
     assert!(!spawner.is_closed());
     after.finish(Ok(1));
     assert_eq!(run(group.collect()), Ok(vec![1]));
+}
+
+#[test]
+fn what_a_task_spawns_after_it_has_aborted_all_stays() {
+    let root = Root::new();
+    let after = Probe::new();
+    let mut group = Group::new();
+    let (spawner, task) = (group.spawner(), after.task());
+    group.spawn(async move {
+        spawner.abort_all();
+        spawner.spawn(task);
+        Err("no".into())
+    });
+    let mut first = Box::pin(group.first_ok());
+    assert!(root.poll(&mut first).is_pending());
+    assert_eq!((after.polls(), after.drops()), (1, 0));
+    after.finish(Ok(7));
+    assert_eq!(root.poll(&mut first).map(Result::unwrap), Poll::Ready(7));
 }
 
 #[test]

@@ -4,9 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::future::{pending, ready};
 use std::task::Poll;
 
-#[cfg(feature = "std")]
-use crate::common::panics;
 use crate::common::{Fail, Probe, Root, probes, run, yields};
+#[cfg(feature = "std")]
+use crate::common::{OnDrop, panics};
 use errgroup::{CancelContext, CancelKind, ErrGroup, ErrSpawner, LocalErrGroup, LocalErrSpawner};
 
 type Unit = Result<(), Fail>;
@@ -238,6 +238,22 @@ fn on_a_group_that_has_failed_it_gives_that_failure_and_polls_no_body() {
         std::future::poll_fn(|_| -> Poll<Unit> { panic!("polled") })
     });
     assert_eq!(run(scope), Err("before".into()));
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn on_a_group_whose_grace_was_over_in_a_poll_that_panicked_it_polls_no_body() {
+    let parent = CancelContext::new();
+    let (_context, mut group) = ErrGroup::with_grace(&parent, || ready(()));
+    let bomb = OnDrop(|| panic!("boom"));
+    group.spawn(async move {
+        let _bomb = bomb;
+        pending().await
+    });
+    parent.cancel();
+    assert_eq!(panics(|| run(group.ready())), "boom");
+    let scope = group.scope(|_| std::future::poll_fn(|_| -> Poll<Unit> { panic!("polled") }));
+    assert_eq!(run(scope), Err(Fail::Cancelled(CancelKind::Cancelled)));
 }
 
 #[test]
