@@ -4,7 +4,7 @@
 //! than four tasks a queue and slots; a spawner needs something that it shares with the group, and a
 //! scope's body is a task.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -78,7 +78,7 @@ fn a_group_of_ready_tasks_allocates_a_box_for_each_and_one_more() {
 #[test]
 fn a_group_of_tasks_that_park_allocates_a_box_and_a_waker_for_each() {
     // Beyond one chunk, which is as many as a word has bits, there is a list of chunks, too.
-    for tasks in [1, 2, 3, 4, 10, 50].map(|tasks| tasks.min(usize::BITS as usize)) {
+    for tasks in [1, 2, 3, 4, 10, 50, 64].map(|tasks| tasks.min(usize::BITS as usize)) {
         // The waker of the first is what wakes the parent.
         at_most(2 * tasks + queue(tasks) + slots(tasks), group_of(tasks, 1));
     }
@@ -162,6 +162,27 @@ fn rest(root: &Root, group: &mut Group) {
             return;
         }
     }
+}
+
+#[test]
+fn a_task_that_comes_and_goes_beyond_the_first_chunk_allocates_its_box_alone() {
+    let root = Root::new();
+    let mut group = Group::new();
+    group.extend((0..usize::BITS).map(|_| pending()));
+    let switch: Arc<Switch> = Arc::default();
+    let mut cycle = || {
+        group.spawn(Switched(switch.clone()));
+        rest(&root, &mut group);
+        switch.off.store(true, Relaxed);
+        switch.waker.wake();
+        rest(&root, &mut group);
+        assert_eq!(group.len(), usize::BITS as usize);
+    };
+    // What is kept for the next is made.
+    (0..4).for_each(|_| cycle());
+    let before = calls();
+    (0..100).for_each(|_| cycle());
+    at_most(100, calls() - before);
 }
 
 // R10

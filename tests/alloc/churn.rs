@@ -7,8 +7,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use crate::common::{Root, yields};
+use crate::common::{Probe, Root, yields};
 use errgroup::{ErrGroup, LocalErrGroup};
+
+type Unit = Result<(), ()>;
 
 /// Numbers that look random, the same in each run.
 struct Dice(u64);
@@ -128,4 +130,75 @@ fn a_burst_of_thousands_leaves_nothing_behind() {
     }
     let grown = crate::allocator::bytes() - before;
     assert!(grown < 8192, "{grown} bytes more");
+}
+
+/// Spawns probes a few at a time, so that the queue stays small, and lets the group come to rest.
+fn spawn_probes(root: &Root, group: &mut ErrGroup<'_, (), ()>, count: usize) -> Vec<Probe<Unit>> {
+    let probes = crate::common::probes(count);
+    for some in probes.chunks(16) {
+        group.extend(some.iter().map(Probe::task));
+        rest(root, group);
+    }
+    probes
+}
+
+fn rest(root: &Root, group: &mut ErrGroup<'_, (), ()>) {
+    while root.poll_new(group.drive(pending::<()>())).is_pending() && root.wakes() > 0 {}
+}
+
+// R10
+#[test]
+fn tasks_that_have_gone_take_their_places_along() {
+    const CHUNKS: usize = 64;
+    let (root, mut group) = (Root::new(), ErrGroup::<(), ()>::new());
+    group.extend((0..=usize::BITS).map(|_| pending()));
+    rest(&root, &mut group);
+    let before = crate::allocator::bytes();
+    let probes = spawn_probes(&root, &mut group, CHUNKS * usize::BITS as usize);
+    probes.iter().for_each(|probe| probe.finish(Ok(())));
+    drop(probes);
+    rest(&root, &mut group);
+    let left = crate::allocator::bytes() - before;
+    // The list of chunks stays as long as it was, and so does one chunk.
+    let bound = (CHUNKS * 12 + 200) * usize::BITS as usize;
+    assert!(left < bound as isize, "{left} bytes are left");
+}
+
+// P2, R10
+#[cfg(feature = "std")]
+#[test]
+fn tasks_that_panic_leave_their_places_to_those_after_them() {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    let (root, mut group) = (Root::new(), ErrGroup::<(), ()>::new());
+    group.extend((0..usize::BITS).map(|_| pending()));
+    rest(&root, &mut group);
+    let mut before = None;
+    for _ in 0..4 {
+        let probes: Vec<Probe<()>> = crate::common::probes(8 * usize::BITS as usize);
+        for some in probes.chunks(16) {
+            group.extend(some.iter().map(|probe| {
+                let task = probe.task();
+                async {
+                    task.await;
+                    resume_unwind(Box::new(()))
+                }
+            }));
+            rest(&root, &mut group);
+        }
+        for probe in &probes {
+            probe.finish(());
+            root.wakes();
+            let mut poll = || root.poll_new(group.drive(pending::<()>())).is_pending();
+            while catch_unwind(AssertUnwindSafe(&mut poll)).is_ok() {
+                assert_ne!(root.wakes(), 0, "only the end of a budget holds it up");
+            }
+        }
+        drop(probes);
+        rest(&root, &mut group);
+        assert_eq!(group.len(), usize::BITS as usize);
+        let now = crate::allocator::bytes();
+        let grown = now - *before.get_or_insert(now);
+        assert!(grown < 8192, "{grown} bytes more");
+    }
 }

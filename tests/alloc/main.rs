@@ -11,3 +11,4 @@ mod context_memory;
 mod handles_memory;
 mod map_alloc;
 mod scale;
+mod semaphore_memory;

@@ -48,6 +48,42 @@ fn a_chunk_that_gets_a_task_between_its_wake_and_its_turn_holds_up_no_poll() {
     assert_eq!(probes[68].polls(), 2);
 }
 
+// R8
+#[test]
+fn a_chunk_that_is_filled_again_in_the_poll_that_empties_it_stays() {
+    let root = Root::new();
+    let places = 4 * usize::BITS as usize;
+    let probes = probes(2 * places);
+    let mut group = ErrGroup::<(), ()>::new().limit(places);
+    group.extend(probes.iter().map(|probe| probe.task()));
+    let settle = |group: &mut ErrGroup<'_, (), ()>| {
+        while {
+            root.wakes();
+            assert!(root.poll(group).is_pending());
+            root.wakes() > 0
+        } {}
+    };
+    settle(&mut group);
+    probes[..places]
+        .iter()
+        .for_each(|probe| probe.finish(Ok(())));
+    settle(&mut group);
+    for (index, probe) in probes.iter().enumerate() {
+        assert_eq!(
+            (probe.polls(), probe.is_dropped()),
+            if index < places {
+                (2, true)
+            } else {
+                (1, false)
+            }
+        );
+    }
+    probes[places..]
+        .iter()
+        .for_each(|probe| probe.finish(Ok(())));
+    assert_eq!(root.run(group).0, Ok(()));
+}
+
 // R2, R13: the body stays, so that the chunks do, too
 #[test]
 fn a_chunk_whose_woken_tasks_are_aborted_by_a_body_holds_up_no_poll() {
