@@ -69,6 +69,11 @@ fn a_group_that_is_made_and_dropped_allocates_nothing() {
 }
 
 #[test]
+fn a_group_has_places_for_four_tasks_in_itself_and_no_more() {
+    at_most(100 * size_of::<usize>(), size_of::<Group>());
+}
+
+#[test]
 fn a_group_of_ready_tasks_allocates_a_box_for_each_and_one_more() {
     for tasks in [1, 2, 3, 4, 10, 50] {
         at_most(tasks + 1 + queue(tasks), group_of(tasks, 0));
