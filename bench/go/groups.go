@@ -23,29 +23,24 @@ func groups() []row {
 			add(fmt.Sprintf("a group of %d, %s", size, yielding(yields)), func() float64 {
 				return group(size, yields, tasks/size)
 			})
+			add(fmt.Sprintf("a scope of %d, %s", size, yielding(yields)), func() float64 {
+				return scope(size, yields, tasks/size)
+			})
 			add(fmt.Sprintf("a graceful group of %d, %s", size, yielding(yields)), func() float64 {
 				return graceful(size, yields, tasks/size)
 			})
 		}
 	}
 	for _, yields := range []int{0, 1, 4, 16} {
-		for _, size := range []int{100, 1_000, 10_000, 100_000, 1_000_000} {
-			if size == 1_000_000 && yields == 16 {
-				continue // It takes as long as half of all other rows together.
-			}
-			size, yields := size, yields
-			add(fmt.Sprintf("one of %s, %s", thousands(size), yielding(yields)), func() float64 {
-				groups := tasks / size
-				if groups < 1 {
-					groups = 1
-				}
-				return group(size, yields, groups) / float64(size)
-			})
+		for _, size := range []int{100, 1_000, 10_000, 100_000} {
+			rows = append(rows, one(size, yields))
 		}
 	}
 	for _, yields := range []int{0, 1, 4} {
 		yields := yields
-		name := fmt.Sprintf("fed by `ready` at a limit of 64, %s", yielding(yields))
+		name := fmt.Sprintf("queued at a limit of 64, %s", yielding(yields))
+		add(name, func() float64 { return queued(yields) })
+		name = fmt.Sprintf("fed by `ready` at a limit of 64, %s", yielding(yields))
 		add(name, func() float64 { return limited(yields) })
 	}
 	add("a tree of 8,191 tasks, each spawns two", tree)
@@ -60,6 +55,28 @@ func groups() []row {
 	}
 	add("65,536 timers, 256 at a time in a group", timers)
 	return rows
+}
+
+// millions are the last rows, because the runtime keeps what it knows of goroutines that have ended,
+// and looks at it in each collection.
+func millions() []row {
+	const million = 1_000_000
+	var rows []row
+	for _, yields := range []int{0, 1, 4, 16} {
+		rows = append(rows, one(million, yields))
+	}
+	return append(rows, failing(million))
+}
+
+// one has groups of this size, one after the other; a unit is a task.
+func one(size, yields int) row {
+	groups := tasks / size
+	if groups < 1 {
+		groups = 1
+	}
+	return row{fmt.Sprintf("one of %s, %s", thousands(size), yielding(yields)), func() float64 {
+		return group(size, yields, groups) / float64(size)
+	}}
 }
 
 // task yields so many times, and counts itself.
@@ -89,7 +106,26 @@ func group(size, yields, groups int) float64 {
 	return cost
 }
 
-// graceful does the same with a context for each group.
+// scope does the same from a body, which is one more task, so that its error would count.
+func scope(size, yields, scopes int) float64 {
+	var done int64
+	start := time.Now()
+	for i := 0; i < scopes; i++ {
+		var g errgroup.Group
+		g.Go(func() error {
+			for j := 0; j < size; j++ {
+				g.Go(task(yields, &done))
+			}
+			return nil
+		})
+		must(g.Wait())
+	}
+	cost := per(start, scopes)
+	check(done, int64(scopes*size))
+	return cost
+}
+
+// graceful does what group does, with a context for each of them.
 func graceful(size, yields, groups int) float64 {
 	parent, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -107,11 +143,30 @@ func graceful(size, yields, groups int) float64 {
 	return cost
 }
 
+// queued makes all functions before the first is called; a unit is a task.
+func queued(yields int) float64 {
+	var done int64
+	var g errgroup.Group
+	g.SetLimit(limit)
+	start := time.Now()
+	functions := make([]func() error, tasks)
+	for i := range functions {
+		functions[i] = task(yields, &done)
+	}
+	for _, function := range functions {
+		g.Go(function)
+	}
+	must(g.Wait())
+	cost := per(start, tasks)
+	check(done, tasks)
+	return cost
+}
+
 // limited waits in Go whenever the group is full; a unit is a task.
 func limited(yields int) float64 {
 	var done int64
 	var g errgroup.Group
-	g.SetLimit(64)
+	g.SetLimit(limit)
 	start := time.Now()
 	for i := 0; i < tasks; i++ {
 		g.Go(task(yields, &done))

@@ -24,12 +24,7 @@ func idle() []row {
 		name := fmt.Sprintf("one comes and goes beside %s idle ones", thousands(idle))
 		rows = append(rows, row{name, func() float64 { return beside(idle) }})
 	}
-	for _, siblings := range []int{10_000, 1_000_000} {
-		siblings := siblings
-		name := fmt.Sprintf("a failure among %s idle siblings", thousands(siblings))
-		rows = append(rows, row{name, func() float64 { return failure(siblings) }})
-	}
-	return rows
+	return append(rows, failing(10_000))
 }
 
 // woken wakes every task once, and waits for its answer before it wakes the next.
@@ -124,6 +119,11 @@ func oneshots(threads int) float64 {
 	cost := per(start, tasks)
 	check(done, tasks)
 	return cost
+}
+
+func failing(siblings int) row {
+	name := fmt.Sprintf("a failure among %s idle siblings", thousands(siblings))
+	return row{name, func() float64 { return failure(siblings) }}
 }
 
 // failure cancels the group's context, on which the others return; a unit is a sibling.

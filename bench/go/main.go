@@ -41,7 +41,8 @@ func main() {
 		asked[name] = true
 	}
 	var rows []row
-	for _, more := range [][]row{groups(), idle(), waiting(), memory()} {
+	// Memory is first, because new stacks are as large as those before them were.
+	for _, more := range [][]row{memory(), groups(), maps(), idle(), waiting(), echo(), millions()} {
 		rows = append(rows, more...)
 	}
 	for _, row := range rows {
