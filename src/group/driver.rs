@@ -14,7 +14,7 @@ use crate::group::aim::{Aim, End};
 use crate::group::doomed::{Doomed, Remains};
 use crate::group::feed::{Feed, is_startable};
 use crate::group::graceful::{Grace, Graceful};
-use crate::group::mail::{Mail, Refused, admit};
+use crate::group::mail::{Mail, admit};
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::{Lane, Queue};
 use crate::group::shared::{Aborts, BODY, Gate, Hub, Shared};
@@ -110,13 +110,13 @@ where
     /// Takes a task, unless `refusal` has something against it. `make` makes it of what is given
     /// and its index.
     #[inline]
-    pub(crate) fn push<B>(
+    pub(crate) fn push<B, R>(
         &mut self,
         task: B,
         lane: Lane,
-        refusal: fn(&Hub) -> Option<Refused>,
+        refusal: fn(&Hub) -> Option<R>,
         make: impl FnOnce(B, usize, &Arc<Hub>) -> F,
-    ) -> Result<(), (B, Refused)> {
+    ) -> Result<(), (B, R)> {
         if let Some(mail) = &self.mail {
             return mail.push(task, lane, refusal, make);
         }

@@ -14,8 +14,6 @@ use crate::util::sync::{Arc, Lock};
 pub(crate) enum Refused {
     Full,
     Closed,
-    /// Closed, and why.
-    Because(Cancelled),
 }
 
 impl Refused {
@@ -46,8 +44,8 @@ pub(crate) fn closed(hub: &Hub) -> Option<Refused> {
 
 /// The same for a task whose handle has to say why. The reason goes when the group opens again, so
 /// that it is read where the gate is.
-pub(crate) fn closed_because(hub: &Hub) -> Option<Refused> {
-    closed(hub).map(|_| Refused::Because(hub.shared.reason()))
+pub(crate) fn closed_because(hub: &Hub) -> Option<Cancelled> {
+    closed(hub).map(|_| hub.shared.reason())
 }
 
 /// The same for a task that is taken only if there is room.
@@ -58,14 +56,14 @@ pub(crate) fn closed_or_full(hub: &Hub) -> Option<Refused> {
 /// Takes a task into `queue`, unless `refusal` has something against it, and gives its index.
 /// `make` makes it of what is given and its index.
 #[inline]
-pub(crate) fn admit<F, B>(
+pub(crate) fn admit<F, B, R>(
     queue: &mut Queue<F>,
     hub: &Arc<Hub>,
     task: B,
     lane: Lane,
-    refusal: fn(&Hub) -> Option<Refused>,
+    refusal: fn(&Hub) -> Option<R>,
     make: impl FnOnce(B, usize, &Arc<Hub>) -> F,
-) -> Result<usize, (B, Refused)> {
+) -> Result<usize, (B, R)> {
     if let Some(refused) = refusal(hub) {
         return Err((task, refused));
     }
@@ -85,13 +83,13 @@ impl<F> Mail<F> {
 
     /// Takes a task, unless `refusal` has something against it. `make` makes it of what is given
     /// and its index, and is called under the lock: it runs no code of the user.
-    pub(crate) fn push<B>(
+    pub(crate) fn push<B, R>(
         &self,
         task: B,
         lane: Lane,
-        refusal: fn(&Hub) -> Option<Refused>,
+        refusal: fn(&Hub) -> Option<R>,
         make: impl FnOnce(B, usize, &Arc<Hub>) -> F,
-    ) -> Result<(), (B, Refused)> {
+    ) -> Result<(), (B, R)> {
         let hub = &self.hub;
         let index = self.incoming.with(|incoming| {
             let index = admit(incoming, hub, task, lane, refusal, make)?;

@@ -7,7 +7,7 @@ use core::future::{Future, poll_fn};
 use crate::error::{StartError, TrySpawnError};
 use crate::group::flavor::{Accepts, Flavor, Local, Sending, make};
 use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
-use crate::group::mail::{Mail, Refused, closed, closed_because, closed_or_full};
+use crate::group::mail::{Mail, closed, closed_because, closed_or_full};
 use crate::group::queue::Lane;
 use crate::group::shared::{Gate, Hub};
 use crate::group::task::{Noted, Plain, What};
@@ -508,7 +508,7 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
             closed_because,
             make::<K, K::Boxer, _, _>,
         );
-        if let Err(((_, handled), Refused::Because(reason))) = &pushed {
+        if let Err(((_, handled), reason)) = &pushed {
             handled.refuse(reason.clone());
         }
         drop(pushed);
