@@ -140,6 +140,28 @@ fn grace_of_a_group_is_a_timer_of_embassy() {
     assert_eq!(outcomes, [late.clone(), late]);
 }
 
+// R8
+#[test]
+fn limit_holds_while_tasks_wait_for_timers() {
+    let (most, values) = on_embassy(|| async {
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let mut group = ErrGroup::<_, Fail>::new().limit(3);
+        for number in 0..10 {
+            let (running, most) = (&running, &most);
+            group.spawn(async move {
+                most.fetch_max(running.fetch_add(1, SeqCst) + 1, SeqCst);
+                Timer::after_millis(1 + number % 4).await;
+                running.fetch_sub(1, SeqCst);
+                Ok(number)
+            });
+        }
+        let values = group.collect().await;
+        (most.into_inner(), values)
+    });
+    assert_eq!(most, 3);
+    assert_eq!(values, Ok((0..10).collect()));
+}
+
 // S1
 #[test]
 fn semaphore_lets_so_many_tasks_wait_at_once() {
