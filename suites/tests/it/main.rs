@@ -19,6 +19,8 @@ mod porting;
 mod random;
 #[cfg(feature = "std")]
 mod servers;
+#[cfg(feature = "std")]
+mod shutdown;
 #[cfg(feature = "time")]
 mod time;
 #[cfg(all(feature = "std", feature = "tracing"))]
