@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::common::{Fail, OnDrop, Root};
 use errgroup::{CancelContext, CancelKind, Cancelled, ErrGroup, local_scope, on_tokio};
+use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::sleep;
@@ -556,6 +557,139 @@ fn runtime_that_is_shut_down_fails_a_group_elsewhere_whose_tasks_tell_it() {
     assert_ne!(root.wakes(), 0);
     let cancelled = Err(Fail::Cancelled(CancelKind::Cancelled));
     assert_eq!(root.poll(&mut group), Poll::Ready(cancelled));
+}
+
+/// The ways in which a runtime goes down.
+const ENDS: [fn(Runtime); 3] = [drop, Runtime::shutdown_background, |runtime| {
+    runtime.shutdown_timeout(PATIENCE)
+}];
+
+/// Runs a group on a thread of its own, by any means; the receiver is given what it comes to. When
+/// this returns the group was polled once.
+fn waiting<T: Send + 'static>(
+    wait: impl FnOnce(BoxFuture<'static, T>) -> T + Send + 'static,
+    group: impl Future<Output = T> + Send + 'static,
+) -> mpsc::Receiver<T> {
+    let (polled, was_polled) = mpsc::channel();
+    let (sender, result) = mpsc::channel();
+    thread::spawn(move || {
+        let group = async move {
+            let mut group = Box::pin(group);
+            assert!(futures::poll!(&mut group).is_pending());
+            polled.send(()).unwrap();
+            group.await
+        };
+        sender.send(wait(Box::pin(group))).unwrap();
+    });
+    was_polled.recv_timeout(PATIENCE).unwrap();
+    result
+}
+
+#[test]
+fn runtime_that_goes_down_in_any_way_fails_the_group_that_waits_in_any_way() {
+    type Wait = fn(BoxFuture<'static, Result<(), Fail>>) -> Result<(), Fail>;
+    let waits: [Wait; 4] = [
+        futures::executor::block_on,
+        smol::block_on,
+        |group| current_thread().block_on(group),
+        |group| threads(2).block_on(async { tokio::spawn(group).await.unwrap() }),
+    ];
+    for wait in waits {
+        for end in ENDS {
+            for runtime in [threads(2), current_thread()] {
+                let mut group = ErrGroup::<(), Fail>::new();
+                let (futures, told): (Vec<_>, Vec<_>) = (0..3).map(|_| watched()).unzip();
+                let (dropped, drops) = mpsc::channel();
+                let sibling = OnDrop(move || dropped.send(()).unwrap());
+                group.spawn(async move {
+                    let _sibling = sibling;
+                    pending().await
+                });
+                {
+                    let _entered = runtime.enter();
+                    for future in futures {
+                        let task = on_tokio::try_spawn(future);
+                        group.spawn(async { task.await? });
+                    }
+                }
+                runtime.block_on(on_tokio_is_idle());
+                told.iter().for_each(|told| expect(told, "started"));
+                let result = waiting(wait, group);
+                end(runtime);
+                let result = result.recv_timeout(PATIENCE);
+                assert_eq!(result, Ok(Err(Fail::Cancelled(CancelKind::Cancelled))));
+                told.iter().for_each(|told| expect(told, "dropped"));
+                assert_eq!(drops.try_recv(), Ok(()));
+            }
+        }
+    }
+}
+
+#[test]
+fn group_on_a_runtime_of_one_thread_goes_down_with_its_tasks() {
+    for end in ENDS {
+        let runtime = current_thread();
+        let (futures, told): (Vec<_>, Vec<_>) = (0..3).map(|_| watched()).unzip();
+        let owner = runtime.spawn(async {
+            let mut group = ErrGroup::new();
+            for future in futures {
+                group.spawn(on_tokio::spawn(future));
+            }
+            group.await
+        });
+        runtime.block_on(on_tokio_is_idle());
+        told.iter().for_each(|told| expect(told, "started"));
+        end(runtime);
+        told.iter().for_each(|told| expect(told, "dropped"));
+        let error = futures::executor::block_on(owner).unwrap_err();
+        assert!(error.is_cancelled(), "{error}");
+    }
+}
+
+// G1: what would wait for ever is dropped when the grace is over.
+#[test]
+fn grace_ends_a_group_whose_tasks_wait_for_a_runtime_that_is_gone() {
+    let parent = CancelContext::new();
+    let (_, mut group) = ErrGroup::<(), Fail>::with_grace(&parent, || ready(()));
+    for _ in 0..3 {
+        group.spawn(left_behind(|| on_tokio::spawn(pending())));
+    }
+    let result = waiting(futures::executor::block_on, group);
+    parent.cancel();
+    let result = result.recv_timeout(PATIENCE);
+    assert_eq!(result, Ok(Err(Fail::Cancelled(CancelKind::Cancelled))));
+}
+
+#[test]
+fn blocking_functions_answer_a_group_that_outlives_their_runtime() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (go, gone) = mpsc::channel::<()>();
+    let (sender, told) = mpsc::channel();
+    let mut group = ErrGroup::<u8, Fail>::new();
+    {
+        let _entered = runtime.enter();
+        let running = on_tokio::try_spawn_blocking(move || {
+            sender.send("started").unwrap();
+            gone.recv().unwrap();
+            Ok(7)
+        });
+        group.spawn(async { running.await? });
+        expect(&told, "started");
+        // It waits for the thread. Whether it is run is up to tokio.
+        let queued = on_tokio::try_spawn_blocking(|| Ok(8));
+        group.spawn(async { queued.await? });
+    }
+    let outcomes = waiting(futures::executor::block_on, group.settle());
+    runtime.shutdown_background();
+    go.send(()).unwrap();
+    let outcomes = outcomes.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(outcomes[0], Ok(7));
+    let cancelled = Err(Fail::Cancelled(CancelKind::Cancelled));
+    assert!(outcomes[1] == Ok(8) || outcomes[1] == cancelled);
 }
 
 // §3: what cannot be stopped holds up the runtime, not the group.
