@@ -1,12 +1,13 @@
-// The work of ../src/work in Go, with golang.org/x/sync, where Go can express it.
+// The work of ../src/work in Go, with golang.org/x/sync.
 //
 // The program in Rust runs it: see ../src/go.rs. By hand:
 //
 //	GO111MODULE=off GOPATH=/usr/share/gocode go run . 'a group of 3, ready' # with Debian's packages
 //	go run . 'a group of 3, ready'                                          # with modules
 //
-// Its arguments are names of rows. For each that it knows it prints the name, the minimum and the
-// median of nanoseconds for a unit, with tabs between. Without names it does all of them.
+// Its arguments are names of rows. For each that it knows it prints the name, the number of rounds,
+// and the minimum and the median of nanoseconds for a unit, with tabs between. Without names it does
+// all of them.
 package main
 
 import (
@@ -48,7 +49,7 @@ func main() {
 	for _, row := range rows {
 		if len(names) == 0 || asked[row.name] {
 			costs := measure(row, quick)
-			fmt.Printf("%s\t%f\t%f\n", row.name, costs[0], costs[len(costs)/2])
+			fmt.Printf("%s\t%d\t%f\t%f\n", row.name, len(costs), costs[0], costs[len(costs)/2])
 		}
 	}
 }

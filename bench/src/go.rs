@@ -1,4 +1,4 @@
-//! Runs the program in `go/`, which does the same work where Go can express it.
+//! Runs the program in `go/`, which does the same work in Go.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -68,7 +68,7 @@ fn build(program: &Path) -> Result<(), String> {
     ))
 }
 
-/// It prints the row's name, the minimum and the median, with tabs between.
+/// It prints the row's name, the rounds, the minimum and the median, with tabs between.
 fn run(
     program: &Path,
     rows: &mut [Measured],
@@ -91,14 +91,15 @@ fn run(
     }
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let fields: Vec<&str> = line.split('\t').collect();
-        let [row, minimum, median] = fields[..] else {
+        let [row, rounds, minimum, median] = fields[..] else {
             return Err(format!("Go: bench/go said {line:?}"));
         };
         let number = |text: &str| text.parse::<f64>().map_err(|error| error.to_string());
+        let rounds = rounds.parse().map_err(|error| format!("Go: {error}"))?;
         let numbers = [number(minimum)?, number(median)?];
         if let Some(measured) = rows.iter_mut().find(|measured| measured.row.name == row) {
             let counts = measured.row.counts;
-            let figure = Figure::new(name, Some(Mark::OtherLanguage), counts, numbers);
+            let figure = Figure::new(name, Some(Mark::OtherLanguage), counts, rounds, numbers);
             measured.figures.push(figure);
         }
     }

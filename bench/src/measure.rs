@@ -18,7 +18,6 @@ pub(crate) struct Plan {
 /// A row that was run.
 pub(crate) struct Measured {
     pub(crate) row: Row,
-    pub(crate) rounds: usize,
     /// The first is errgroup.
     pub(crate) figures: Vec<Figure>,
 }
@@ -27,6 +26,7 @@ pub(crate) struct Measured {
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     pub(crate) mark: Option<Mark>,
+    pub(crate) rounds: usize,
     pub(crate) minimum: f64,
     pub(crate) median: f64,
     /// The one of both that counts.
@@ -38,6 +38,7 @@ impl Figure {
         name: &'static str,
         mark: Option<Mark>,
         counts: Counts,
+        rounds: usize,
         [minimum, median]: [f64; 2],
     ) -> Self {
         let cost = match counts {
@@ -47,6 +48,7 @@ impl Figure {
         Self {
             name,
             mark,
+            rounds,
             minimum,
             median,
             cost,
@@ -106,10 +108,9 @@ pub(crate) fn run(row: Row, plan: Plan) -> Measured {
         .map(|(contender, mut costs)| {
             costs.sort_by(f64::total_cmp);
             let figures = [costs[0], costs[costs.len() / 2]];
-            Figure::new(contender.name, contender.mark, row.counts, figures)
+            Figure::new(contender.name, contender.mark, row.counts, rounds, figures)
         });
     Measured {
-        rounds,
         figures: figures.collect(),
         row,
     }

@@ -148,7 +148,7 @@ pub(super) fn csv(path: &Path, rows: &[Measured]) -> Result<(), Box<dyn Error>> 
                 row.unit,
                 figure.name,
                 figure.mark.map_or("", Mark::footnote),
-                &measured.rounds.to_string(),
+                &figure.rounds.to_string(),
                 &format!("{:.3}", figure.minimum),
                 &format!("{:.3}", figure.median),
                 match row.counts {
