@@ -18,6 +18,8 @@ mod porting;
 #[cfg(feature = "std")]
 mod random;
 #[cfg(feature = "std")]
+mod runtimes;
+#[cfg(feature = "std")]
 mod servers;
 #[cfg(feature = "std")]
 mod shutdown;

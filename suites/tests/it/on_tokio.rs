@@ -12,23 +12,12 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::{Fail, OnDrop, Root};
+use crate::runtimes::{PATIENCE, current_thread, threads};
 use errgroup::{CancelContext, CancelKind, Cancelled, ErrGroup, local_scope, on_tokio};
 use futures::future::BoxFuture;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::yield_now;
 use tokio::time::sleep;
-
-/// Long enough for anything that is going to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn threads(count: usize) -> Runtime {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(count).enable_all().build().unwrap()
-}
-
-fn current_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
 
 /// A future that never ends, and tells when it was started and when it was dropped.
 fn watched() -> (

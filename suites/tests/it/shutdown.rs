@@ -5,9 +5,9 @@ use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use crate::common::{Fail, OnDrop, kind, yields};
+use crate::runtimes::{PATIENCE, current_thread, threads};
 use errgroup::{
     AbortHandle, CancelContext, CancelKind, Cancelled, ErrGroup, ErrSpawner, KeepOpen, OwnedPermit,
     Semaphore, StartError, Started, TaskHandle, TooLarge,
@@ -15,20 +15,8 @@ use errgroup::{
 use futures::channel::oneshot;
 use futures::executor::{LocalPool, block_on};
 use futures::{FutureExt, poll};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use tokio::task::LocalSet;
-
-/// Long enough for anything that is going to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-fn threads(count: usize) -> Runtime {
-    let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(count).enable_all().build().unwrap()
-}
-
-fn current_thread() -> Runtime {
-    Builder::new_current_thread().enable_all().build().unwrap()
-}
 
 /// One with threads of its own, and one without.
 fn both() -> [Runtime; 2] {
