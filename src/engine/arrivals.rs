@@ -3,6 +3,7 @@
 use core::iter;
 
 use crate::engine::parker::{Parker, Word};
+use crate::engine::wakers::Bell;
 use crate::util::sync::Arc;
 use crate::util::sync::atomic::AtomicUsize;
 use crate::util::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -92,9 +93,10 @@ impl<S> Line<S> {
             arrivals,
         }
     }
+}
 
-    /// Says that the task in this slot was woken.
-    pub(super) fn wake_slot(&self, bit: usize) {
+impl<S: Send + Sync + 'static> Bell for Arc<Line<S>> {
+    fn wake_slot(&self, bit: usize) {
         if self.word.wake(bit) {
             self.arrivals.push(self);
         }

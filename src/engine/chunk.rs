@@ -3,10 +3,11 @@
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
 use crate::engine::parker::{ALL, Count, Parker, Word};
 use crate::engine::slots::{Slot, Slots};
+use crate::engine::wakers::Wakers;
 use crate::util::panic::drop_quietly;
 use crate::util::sync::SLOTS;
 
@@ -140,27 +141,6 @@ impl<F> Chunk<F> {
         word.vacate(1 << place);
         count.subtract_one();
     }
-
-    /// Puts a task into the first vacant slot, and says which that is.
-    #[inline]
-    fn occupy<S>(
-        &mut self,
-        word: &Word,
-        parker: &Parker<S>,
-        (index, task): (usize, F),
-        waker: impl FnOnce(usize) -> Waker,
-    ) -> usize {
-        let place = word.free().trailing_zeros() as usize;
-        let bit = 1 << place;
-        let slot = self.slots.get_or_add(place);
-        slot.task = Some(task);
-        slot.index = index;
-        slot.waker.get_or_insert_with(|| waker(bit));
-        self.polled |= bit;
-        word.occupy(bit);
-        parker.count().add_one();
-        place
-    }
 }
 
 impl<F: Future + Unpin> Chunk<F> {
@@ -222,25 +202,44 @@ impl<F: Future + Unpin> Chunk<F> {
         parker: &Parker<S>,
         cx: &mut Context<'_>,
         budget: &mut Budget,
-        waker: impl Fn(usize) -> Waker,
+        wakers: impl Fn(usize) -> Wakers,
         source: &mut impl Source<F, S>,
     ) -> bool {
         let mut turns = Turns::new(self, word, parker, source);
+        let before = budget.left;
         let stops = loop {
-            let is_startable = budget.left > 0 && turns.source.is_startable(parker);
-            if !is_startable || word.free() == 0 {
+            let free = word.free();
+            if budget.left == 0 || free == 0 {
                 break false;
             }
-            let Some(new) = turns.source.next(parker, cx) else {
+            let place = free.trailing_zeros() as usize;
+            let Some((index, task)) = turns.source.next(parker, cx) else {
                 break false;
             };
             budget.left -= 1;
-            budget.reserve = budget.reserve.saturating_sub(1);
-            let place = turns.chunk.occupy(word, parker, new, &waker);
-            if turns.poll(place) {
-                break true;
+            let bit = 1 << place;
+            let Slot {
+                task: vacant,
+                index: its,
+                waker,
+            } = turns.chunk.slots.equipped(place, &wakers);
+            *its = index;
+            let running = vacant.insert(task);
+            let waker = waker.as_ref().expect("slots come with their wakers");
+            turns.chunk.polled |= bit;
+            word.occupy(bit);
+            parker.count().add_one();
+            turns.place = place;
+            let mut cx = Context::from_waker(waker);
+            if let Poll::Ready(output) = turns.source.poll(parker, index, running, &mut cx) {
+                let task = vacant.take().expect("it was just polled");
+                if turns.is_done(place, index, output, task) {
+                    break true;
+                }
             }
+            turns.place = NOBODY;
         };
+        budget.reserve = budget.reserve.saturating_sub(before - budget.left);
         turns.end();
         stops
     }
@@ -318,12 +317,21 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
         };
         let task = turn.as_mut().expect("it is here");
         let mut cx = Context::from_waker(waker);
-        let poll = self.source.poll(self.parker, *index, task, &mut cx);
-        let Poll::Ready(output) = poll else {
-            self.place = NOBODY;
-            return false;
-        };
-        let (index, task) = (*index, turn.take().expect("it is here"));
+        match self.source.poll(self.parker, *index, task, &mut cx) {
+            Poll::Ready(output) => {
+                let (index, task) = (*index, turn.take().expect("it was just polled"));
+                self.is_done(place, index, output, task)
+            }
+            Poll::Pending => {
+                self.place = NOBODY;
+                false
+            }
+        }
+    }
+
+    /// The task that was in a slot is done. True if the source wants to look at it.
+    #[inline(always)]
+    fn is_done(&mut self, place: usize, index: usize, output: F::Output, task: F) -> bool {
         let count = self.parker.count();
         self.chunk.has_vacated(self.word, count, place);
         self.source.has_left(self.parker, index);

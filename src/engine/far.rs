@@ -1,15 +1,15 @@
 //! The chunks after the first, and the order in which a round goes over them.
 
 use alloc::boxed::Box;
-use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::future::Future;
 use core::mem;
-use core::task::{Context, Waker};
+use core::task::Context;
 
 use crate::engine::arrivals::{Arrivals, Line};
 use crate::engine::chunk::{Budget, Chunk, Round, Source};
 use crate::engine::parker::Parker;
+use crate::engine::wakers;
 use crate::util::bits::Bits;
 use crate::util::panic::Sequence;
 use crate::util::sync::{Arc, SLOTS};
@@ -301,11 +301,8 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
             if lists {
                 self.listed.insert(id);
             }
-            let waker = |bit| {
-                let line = line.clone();
-                Waker::from(Arc::new(FarWaker { line, bit }))
-            };
-            let stops = chunk.start(&line.word, parker, cx, budget, waker, source);
+            let wakers = |place| wakers::pair(line.clone(), place);
+            let stops = chunk.start(&line.word, parker, cx, budget, wakers, source);
             let is_full = line.word.free() == 0;
             self.again |= chunk.has_woken(&line.word);
             if is_full {
@@ -336,21 +333,5 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
         }
         self.vacancies.insert(id);
         id
-    }
-}
-
-/// The waker of a slot of a further chunk.
-struct FarWaker<S> {
-    line: Arc<Line<S>>,
-    bit: usize,
-}
-
-impl<S: Send + Sync + 'static> Wake for FarWaker<S> {
-    fn wake(self: Arc<Self>) {
-        self.line.wake_slot(self.bit);
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.line.wake_slot(self.bit);
     }
 }

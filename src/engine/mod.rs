@@ -7,6 +7,7 @@ mod far;
 pub(crate) mod parker;
 mod slots;
 mod tasks;
+mod wakers;
 
 use alloc::vec::Vec;
 use core::future::Future;
@@ -239,7 +240,7 @@ where
 
     /// Polls woken tasks, and starts new ones, until the source wants to look at one that is done
     /// (true), or nothing more can be done in this poll.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn step(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
         loop {
             let Some(parker) = &self.parker else {
@@ -299,7 +300,7 @@ where
 
     /// Ends a poll that has nothing left to do, to return `Pending`. False if something happened
     /// meanwhile, so that it has to go on. With `more`, there is something to do in the next poll.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn park(&mut self, cx: &mut Context<'_>, more: bool) -> bool {
         let parker = self.parker.get_or_insert_with(Arc::default);
         if !(more || self.tasks.has_left(parker)) {

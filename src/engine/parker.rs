@@ -3,6 +3,9 @@
 use alloc::task::Wake;
 use core::task::Waker;
 
+use futures::task::{ArcWake, waker};
+
+use crate::engine::wakers::{self, Bell, Wakers};
 use crate::util::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::util::sync::atomic::{AtomicBool, AtomicUsize};
 use crate::util::sync::{Arc, SLOTS, TryLock};
@@ -294,16 +297,14 @@ impl Count<'_> {
 }
 
 impl<S: Send + Sync + 'static> Parker<S> {
-    /// Makes the waker of a slot of the first chunk. That of the very first slot is the parker
-    /// itself: a group of one task makes no other.
-    pub(super) fn slot_waker(self: &Arc<Self>, bit: usize) -> Waker {
-        match (bit, self.generation.load(Relaxed)) {
-            (1, 0) => Waker::from(self.clone()),
-            (_, generation) => Waker::from(Arc::new(SlotWaker {
-                parker: self.clone(),
-                bit,
-                generation,
-            })),
+    /// Makes the waker of a slot of the first chunk, and perhaps that of its neighbour. Those of the
+    /// very first two are the parker itself: a group of two tasks makes no others.
+    pub(super) fn wakers(self: &Arc<Self>, place: usize) -> Wakers {
+        let parker = self.clone();
+        match (place, self.generation.load(Relaxed)) {
+            (0, 0) => Wakers::One(Waker::from(parker)),
+            (1, 0) => Wakers::One(waker(parker)),
+            (_, generation) => wakers::pair(First { parker, generation }, place),
         }
     }
 }
@@ -318,19 +319,21 @@ impl<S: Send + Sync + 'static> Wake for Parker<S> {
     }
 }
 
-struct SlotWaker<S> {
+impl<S: Send + Sync + 'static> ArcWake for Parker<S> {
+    fn wake_by_ref(this: &Arc<Self>) {
+        this.wake_slot(2, 0);
+    }
+}
+
+/// For the other slots of the first chunk.
+struct First<S> {
     parker: Arc<Parker<S>>,
-    bit: usize,
     generation: usize,
 }
 
-impl<S: Send + Sync + 'static> Wake for SlotWaker<S> {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.parker.wake_slot(self.bit, self.generation);
+impl<S: Send + Sync + 'static> Bell for First<S> {
+    fn wake_slot(&self, bit: usize) {
+        self.parker.wake_slot(bit, self.generation);
     }
 }
 

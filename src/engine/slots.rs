@@ -4,13 +4,14 @@ use alloc::vec::Vec;
 use core::mem;
 use core::task::Waker;
 
+use crate::engine::wakers::Wakers;
 use crate::util::panic::Sequence;
 use crate::util::sync::SLOTS;
 
 pub(super) struct Slot<F> {
     pub(super) task: Option<F>,
     pub(super) index: usize,
-    /// Made with the first task, and kept for those after it.
+    /// Made with the first task here or in the neighbour, and kept for those after it.
     pub(super) waker: Option<Waker>,
 }
 
@@ -48,16 +49,45 @@ impl<F> Slots<F> {
         }
     }
 
-    /// The slot at this place, made if it is the next.
+    /// The slot at this place, made if it is the next, with its waker.
     #[inline]
-    pub(super) fn get_or_add(&mut self, place: usize) -> &mut Slot<F> {
-        if place == FEW + self.more.len() {
-            if self.more.len() == self.more.capacity() {
-                self.grow();
+    pub(super) fn equipped(
+        &mut self,
+        place: usize,
+        wakers: impl FnOnce(usize) -> Wakers,
+    ) -> &mut Slot<F> {
+        let slot = self.get_mut(place);
+        if slot.is_none_or(|slot| slot.waker.is_none()) {
+            match wakers(place) {
+                Wakers::One(waker) => self.get_or_add(place).waker = Some(waker),
+                Wakers::Both(pair) => self.equip(place & !1, pair),
             }
-            self.more.push(Slot::EMPTY);
+        }
+        self.get_mut(place).expect("it was just made")
+    }
+
+    #[inline(never)]
+    fn equip(&mut self, place: usize, [even, odd]: [Waker; 2]) {
+        self.get_or_add(place).waker = Some(even);
+        if place + 1 < SLOTS {
+            self.get_or_add(place + 1).waker = Some(odd);
+        }
+    }
+
+    #[inline]
+    fn get_or_add(&mut self, place: usize) -> &mut Slot<F> {
+        if place == FEW + self.more.len() {
+            self.add();
         }
         self.get_mut(place).expect("slots are made in order")
+    }
+
+    #[inline(never)]
+    fn add(&mut self) {
+        if self.more.len() == self.more.capacity() {
+            self.grow();
+        }
+        self.more.push(Slot::EMPTY);
     }
 
     /// Not by `reserve`: to reallocate takes an allocator longer than to allocate.

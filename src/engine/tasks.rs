@@ -115,8 +115,8 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> Tasks<F, S> {
         source: &mut impl Source<F, S>,
     ) -> bool {
         let word = parker.word();
-        let waker = |bit| parker.slot_waker(bit);
-        if self.first.start(word, parker, cx, budget, waker, source) {
+        let wakers = |place| parker.wakers(place);
+        if self.first.start(word, parker, cx, budget, wakers, source) {
             return true;
         }
         word.free() == 0 && self.start_far(parker, cx, budget, source)

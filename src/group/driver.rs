@@ -194,8 +194,8 @@ where
             if self.run(cx) {
                 return Poll::Pending;
             }
-            if let Some(end) = self.met(aim) {
-                return Poll::Ready(end);
+            if self.is_cut_off(aim) {
+                return Poll::Ready(End::Failed);
             }
             self.look();
         }

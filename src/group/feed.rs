@@ -50,17 +50,16 @@ where
                 return Some((BODY, body));
             }
             // Of those that may start, the one that was spawned first.
-            let has_slot = hub.has_slot();
-            if !(has_slot && self.queue.regular_is_first()) {
+            if !(hub.has_slot() && self.queue.regular_is_first()) {
                 if let Some(first) = self.queue.pop_express(&hub.shared) {
                     return Some(first);
                 }
             }
-            if !has_slot {
-                return None;
-            }
         }
-        self.queue.pop_regular()
+        match hub.has_slot() {
+            true => self.queue.pop_regular(),
+            false => None,
+        }
     }
 
     #[inline]

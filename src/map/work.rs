@@ -118,7 +118,10 @@ where
     }
 
     #[inline]
-    fn next(&mut self, _: &Parker<()>, cx: &mut Context<'_>) -> Option<(usize, Place<Fut>)> {
+    fn next(&mut self, parker: &Parker<()>, cx: &mut Context<'_>) -> Option<(usize, Place<Fut>)> {
+        if !self.is_startable(parker) {
+            return None;
+        }
         let poll = self
             .items
             .as_mut()
