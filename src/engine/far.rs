@@ -149,6 +149,7 @@ impl<F, S> More<F, S> {
         if round.is_new {
             let ahead = match id {
                 0 => first.woken_from(parker.word(), slot),
+                _ if !self.listed.contains(id) => 0,
                 _ => self
                     .far(id)
                     .map_or(0, |far| far.chunk.woken_from(&far.line.word, slot)),
@@ -244,7 +245,8 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
                 let free = word.free();
                 let base = id * SLOTS;
                 stops = far.chunk.poll(word, parker, base, round, budget, source);
-                if word.free() != free {
+                // Others stand where they should already.
+                if word.free() != free && (free == 0 || word.is_empty()) {
                     self.note(id);
                 }
             }

@@ -43,6 +43,11 @@ impl Bits {
         }
     }
 
+    pub(crate) fn contains(&self, number: usize) -> bool {
+        let word = self.words.get(number / BITS);
+        word.is_some_and(|bits| bits & (1 << (number % BITS)) != 0)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.filled.iter().all(|&bits| bits == 0)
     }
@@ -95,6 +100,7 @@ mod tests {
                 bits.next_from(number),
                 model.range(number..).next().copied()
             );
+            assert_eq!(bits.contains(number), model.contains(&number));
             assert_eq!(bits.next_from(0), model.first().copied());
             assert_eq!(bits.is_empty(), model.is_empty());
         }
