@@ -19,7 +19,7 @@ use crate::group::outcomes::Outcomes;
 use crate::group::queue::{Lane, Queue};
 use crate::group::shared::{Aborts, BODY, Gate, Hub, Shared};
 use crate::util::panic::sequence;
-use crate::util::sync::{Arc, Payload};
+use crate::util::sync::Arc;
 
 /// The state of a group that only its owner touches.
 ///
@@ -33,20 +33,12 @@ pub(crate) struct Driver<T, E, F, G> {
     pub(super) engine: Engine<F, Shared>,
     /// Made with the first spawner.
     pub(super) mail: Option<Arc<Mail<F>>>,
-    pub(super) queue: Queue<F>,
-    /// The outcome of the task that ended last.
-    pub(super) ended: Option<(usize, Result<T, E>)>,
-    /// What the group is driven for, or was driven for the last time.
-    pub(super) aim: Aim,
-    /// What is kept for whoever asks.
-    pub(super) kept: Option<Box<Outcomes<T, E>>>,
+    pub(super) feed: Feed<T, E, F>,
     /// What was aborted, and is still here.
     pub(super) doomed: Doomed<E, F>,
     pub(super) graceful: Option<Box<Graceful<E, G>>>,
     pub(super) keep_going: bool,
     pub(super) cause_from: Option<fn(&E) -> BoxError>,
-    /// Makes an error of a panic, if panics are to be caught.
-    pub(super) catch: Option<fn(Payload) -> E>,
 }
 
 /// Making, spawning and looking.
@@ -59,15 +51,17 @@ where
         Driver {
             engine: Engine::new(),
             mail: None,
-            queue: Queue::new(),
-            ended: None,
-            aim: Aim::Next,
-            kept: None,
+            feed: Feed {
+                queue: Queue::new(),
+                ended: None,
+                kept: None,
+                aim: Aim::Next,
+                catch: None,
+            },
             doomed: Doomed::default(),
             graceful: None,
             keep_going: false,
             cause_from: None,
-            catch: None,
         }
     }
 
@@ -101,7 +95,7 @@ where
             .filter(|&index| index != BODY)
             .collect();
         running.sort_unstable();
-        let mut queued: Vec<_> = self.queue.indices().collect();
+        let mut queued: Vec<_> = self.feed.queue.indices().collect();
         queued.extend(self.mail.iter().flat_map(|mail| mail.unseen()));
         queued.sort_unstable();
         (running, queued)
@@ -121,7 +115,7 @@ where
             return mail.push(task, lane, refusal, make);
         }
         let hub = self.engine.parker();
-        let index = admit(&mut self.queue, hub, task, lane, refusal, make)?;
+        let index = admit(&mut self.feed.queue, hub, task, lane, refusal, make)?;
         hub.shared.trace.spawned(index, || hub.wake_if_parked());
         Ok(())
     }
@@ -241,16 +235,15 @@ where
     /// The short way: polls tasks, and parks. False if there is something else to look at.
     #[inline]
     fn run(&mut self, cx: &mut Context<'_>) -> bool {
-        let is_plain = self.ended.is_none() && self.doomed.is_empty();
-        let (engine, mut feed) = self.feed();
-        is_plain && engine.run(&mut feed, cx)
+        let is_plain = self.feed.ended.is_none() && self.doomed.is_empty();
+        is_plain && self.engine.run(&mut self.feed, cx)
     }
 
     #[inline]
     fn begin(&mut self, cx: &mut Context<'_>, aim: Aim) {
         self.engine.begin();
-        let before = mem::replace(&mut self.aim, aim);
-        if self.ended.is_some() {
+        let before = mem::replace(&mut self.feed.aim, aim);
+        if self.feed.ended.is_some() {
             // Code of the user has panicked before it was taken in. What the grace has to say comes
             // after it.
             self.absorb(cx, if before == Aim::Next { aim } else { before });
@@ -279,8 +272,7 @@ where
                 return None;
             }
             self.engine.enter_to_start();
-            let (engine, mut feed) = self.feed();
-            if engine.start(&mut feed, cx) {
+            if self.engine.start(&mut self.feed, cx) {
                 if let Some(end) = self.take_in(cx, Aim::Ready) {
                     return Some(end);
                 }
@@ -309,7 +301,7 @@ where
 
     /// Whether it has failed, and its failure was not handed over yet.
     pub(super) fn owes_failure(&self) -> bool {
-        let is_kept = self.kept.as_ref().is_some_and(|kept| kept.has_error());
+        let is_kept = self.feed.kept.as_ref().is_some_and(|kept| kept.has_error());
         let is_cut = self.graceful.as_ref().is_some_and(|it| it.has_cut());
         self.has_failed() && (is_kept || is_cut)
     }
@@ -320,10 +312,10 @@ where
         if self.is_cut_off(aim) {
             return Some(End::Failed);
         }
-        let kept = self.kept.as_deref();
+        let kept = self.feed.kept.as_deref();
         match aim {
             Aim::FirstOk if kept.is_some_and(Outcomes::has_value) => Some(self.succeed()),
-            Aim::Next if self.ended.is_some() || kept.is_some_and(|kept| !kept.is_empty()) => {
+            Aim::Next if self.feed.ended.is_some() || kept.is_some_and(|kept| !kept.is_empty()) => {
                 Some(End::Outcome)
             }
             Aim::Ready if self.gate() != Gate::Open => Some(End::Failed),
@@ -342,7 +334,7 @@ where
     #[inline]
     fn is_done(&self, aim: Aim) -> bool {
         let hub = self.engine.shared();
-        let is_empty = self.queue.is_empty() && hub.is_none_or(|hub| hub.is_idle());
+        let is_empty = self.feed.queue.is_empty() && hub.is_none_or(|hub| hub.is_idle());
         is_empty && aim.ends_when_empty() && self.may_end()
     }
 
@@ -350,7 +342,7 @@ where
     #[inline]
     fn may_end(&self) -> bool {
         let open = self.engine.shared().map_or(0, |hub| hub.shared.open());
-        let has_left = self.ended.is_some() || !self.doomed.is_empty();
+        let has_left = self.feed.ended.is_some() || !self.doomed.is_empty();
         !has_left && (open == 0 || self.is_cancelled())
     }
 
@@ -380,7 +372,7 @@ where
         // since `asked` was read, so that the mail is looked at whatever that says.
         let Aborts { indices, below } = hub.shared.take_aborts(asked);
         if let Some(mail) = &self.mail {
-            mail.collect(&mut self.queue, None);
+            mail.collect(&mut self.feed.queue, None);
         }
         if !indices.is_empty() {
             // They may have had their turn in the round of an earlier call.
@@ -388,7 +380,7 @@ where
         }
         for index in indices {
             // One that is running was woken, and ends by itself.
-            if let Some(task) = self.queue.take(index) {
+            if let Some(task) = self.feed.queue.take(index) {
                 hub.shared.leave(1);
                 self.doomed.push(index, Remains::Task(task));
             }
@@ -401,46 +393,33 @@ where
     /// The next step of a poll. True if a task has ended, whose outcome is in `ended`; otherwise
     /// nothing more can be done in this round.
     fn step(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.ended.is_some() || (!self.doomed.is_empty() && self.drop_doomed()) {
+        if self.feed.ended.is_some() || (!self.doomed.is_empty() && self.drop_doomed()) {
             return true;
         }
-        let (engine, mut feed) = self.feed();
-        engine.step(&mut feed, cx)
-    }
-
-    #[inline]
-    fn feed(&mut self) -> (&mut Engine<F, Shared>, Feed<'_, T, E, F>) {
-        let feed = Feed {
-            queue: &mut self.queue,
-            ended: &mut self.ended,
-            kept: &mut self.kept,
-            aim: self.aim,
-            catch: self.catch,
-        };
-        (&mut self.engine, feed)
+        self.engine.step(&mut self.feed, cx)
     }
 
     fn is_startable(&self) -> bool {
         let hub = self.engine.shared();
-        hub.is_some_and(|hub| is_startable(&self.queue, hub))
+        hub.is_some_and(|hub| is_startable(&self.feed.queue, hub))
     }
 
     /// Drops tasks that were aborted. True if one of them has an outcome, which is that its
     /// destructor panicked; then there may be more.
     #[cold]
     fn drop_doomed(&mut self) -> bool {
-        if self.ended.is_some() {
+        if self.feed.ended.is_some() {
             return true;
         }
-        if self.catch.is_none() {
+        if self.feed.catch.is_none() {
             let doomed = mem::take(&mut self.doomed);
             sequence(|steps| steps.drop_each(doomed));
         }
         while let Some((index, remains)) = self.doomed.pop() {
             let has_ended = match remains {
-                Remains::Task(task) => self.feed().1.has_ended(index, None, task),
+                Remains::Task(task) => self.feed.has_ended(index, None, task),
                 Remains::Error(error) => {
-                    self.ended = Some((index, Err(error)));
+                    self.feed.ended = Some((index, Err(error)));
                     true
                 }
             };
@@ -461,10 +440,13 @@ where
 
     /// Takes in the outcome of a task, or keeps it if every outcome is to be given.
     fn absorb(&mut self, cx: &mut Context<'_>, aim: Aim) -> Option<End> {
-        match self.ended.take()? {
+        match self.feed.ended.take()? {
             (index, Ok(value)) => {
                 if aim.keeps_outcomes() && !self.is_cut_off(aim) {
-                    self.kept.get_or_insert_default().push_value(index, value);
+                    self.feed
+                        .kept
+                        .get_or_insert_default()
+                        .push_value(index, value);
                 }
                 if aim == Aim::FirstOk {
                     return Some(self.succeed());
@@ -484,8 +466,8 @@ where
 {
     /// The first outcome, of what is kept or just ended.
     pub(crate) fn pop(&mut self) -> Option<(usize, Result<T, E>)> {
-        match self.kept.as_mut().and_then(|kept| kept.pop()) {
-            None => self.ended.take(),
+        match self.feed.kept.as_mut().and_then(|kept| kept.pop()) {
+            None => self.feed.ended.take(),
             first => {
                 self.hand_over();
                 first
@@ -496,7 +478,7 @@ where
     /// What `.await` returns when the group is done or has failed.
     #[inline]
     pub(crate) fn take_result(&mut self) -> Result<(), E> {
-        match self.kept {
+        match self.feed.kept {
             None if !self.has_failed() => Ok(()),
             _ => self.take_failure(),
         }
@@ -504,7 +486,7 @@ where
 
     #[cold]
     fn take_failure(&mut self) -> Result<(), E> {
-        let Some(kept) = &mut self.kept else {
+        let Some(kept) = &mut self.feed.kept else {
             self.hand_over();
             return Ok(());
         };
@@ -518,15 +500,16 @@ where
     }
 
     pub(crate) fn take_kept(&mut self) -> Outcomes<T, E> {
-        self.kept
+        self.feed
+            .kept
             .take()
             .map_or_else(Outcomes::default, |kept| *kept)
     }
 
     /// If nothing is left of what was kept, a fail-fast group that had failed is usable again.
     pub(super) fn hand_over(&mut self) {
-        self.kept.take_if(|kept| kept.is_empty());
-        if self.kept.is_none() && self.has_failed() && self.graceful.is_none() {
+        self.feed.kept.take_if(|kept| kept.is_empty());
+        if self.feed.kept.is_none() && self.has_failed() && self.graceful.is_none() {
             drop(self.turn_because(Gate::Open, None));
         }
     }

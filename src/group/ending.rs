@@ -23,7 +23,7 @@ where
     /// An error came.
     #[cold]
     pub(super) fn error(&mut self, cx: &mut Context<'_>, index: usize, error: E, aim: Aim) {
-        let kept = self.kept.get_or_insert_default();
+        let kept = self.feed.kept.get_or_insert_default();
         // The first error in time stays the failure, and `.await` wants no other.
         if !aim.keeps_outcomes() && kept.has_error() {
             return;
@@ -40,7 +40,7 @@ where
             let mut reason = Cancelled::new(CancelKind::TaskFailed, None);
             if let Some(graceful) = &mut self.graceful {
                 if cancels {
-                    let error = self.kept.as_ref().and_then(|kept| kept.last_error());
+                    let error = self.feed.kept.as_ref().and_then(|kept| kept.last_error());
                     let cause_from = self.cause_from.zip(error);
                     let mut cause = None;
                     steps.run(|| cause = cause_from.map(|(cause_from, error)| cause_from(error)));
@@ -82,13 +82,18 @@ where
             self.poll_grace(cx);
         }
         // Who fails wants the first error alone.
-        while !(self.aim.fails() && self.kept.as_ref().is_some_and(|kept| kept.has_error())) {
+        while !(self.feed.aim.fails()
+            && self.feed.kept.as_ref().is_some_and(|kept| kept.has_error()))
+        {
             let cut = self
                 .graceful
                 .as_mut()
                 .and_then(|graceful| graceful.next_cut());
             let Some((index, error)) = cut else { break };
-            self.kept.get_or_insert_default().push_error(index, error);
+            self.feed
+                .kept
+                .get_or_insert_default()
+                .push_error(index, error);
         }
     }
 
@@ -109,13 +114,17 @@ where
         let reason = self.graceful.as_ref().and_then(|it| it.reason());
         let _before = self.turn_because(Gate::Failed, reason);
         let background = hub.shared.background();
-        let mut indices: Vec<_> = self.engine.indices().chain(self.queue.indices()).collect();
+        let mut indices: Vec<_> = self
+            .engine
+            .indices()
+            .chain(self.feed.queue.indices())
+            .collect();
         indices.retain(|index| background.binary_search(index).is_err());
         // One that was aborted has no outcome, though it is still here.
         let aborts = hub.shared.take_aborts(hub.shared.take_asked());
         let aborted = hub.shared.aborted();
         indices.retain(|index| *index >= aborts.below && !aborted.contains(index));
-        if self.queue.has_body() {
+        if self.feed.queue.has_body() {
             indices.push(BODY);
         }
         indices.sort_unstable();
@@ -134,7 +143,10 @@ where
         for (index, remains) in mem::take(&mut self.doomed) {
             match remains {
                 Remains::Error(error) => {
-                    self.kept.get_or_insert_default().push_error(index, error);
+                    self.feed
+                        .kept
+                        .get_or_insert_default()
+                        .push_error(index, error);
                 }
                 task => self.doomed.push(index, task),
             }
@@ -157,7 +169,7 @@ where
     /// Turns the gate, and takes in what is in the mail.
     pub(super) fn turn(&mut self, gate: Gate) {
         match &self.mail {
-            Some(mail) => mail.turn(&mut self.queue, gate, || {}),
+            Some(mail) => mail.turn(&mut self.feed.queue, gate, || {}),
             None => self.share().shared.turn(gate),
         }
     }
@@ -172,7 +184,7 @@ where
         let mut before = None;
         let change = || before = hub.shared.set_reason(reason);
         match &self.mail {
-            Some(mail) => mail.turn(&mut self.queue, gate, change),
+            Some(mail) => mail.turn(&mut self.feed.queue, gate, change),
             None => {
                 change();
                 hub.shared.turn(gate);
@@ -182,8 +194,8 @@ where
     }
 
     fn take_queue(&mut self) -> Option<Queue<F>> {
-        let is_empty = self.queue.is_empty();
-        (!is_empty).then(|| mem::replace(&mut self.queue, Queue::new()))
+        let is_empty = self.feed.queue.is_empty();
+        (!is_empty).then(|| mem::replace(&mut self.feed.queue, Queue::new()))
     }
 
     /// Drops every task. The gate is closed to new ones before, and stays so.
@@ -216,7 +228,7 @@ where
     /// Drops every task; the group goes on.
     pub(super) fn abort(&mut self) {
         if let Some(mail) = &self.mail {
-            mail.collect(&mut self.queue, None);
+            mail.collect(&mut self.feed.queue, None);
         }
         if self.hub().is_some() {
             self.abort_below(BODY);
@@ -228,7 +240,7 @@ where
     #[cold]
     pub(super) fn abort_below(&mut self, below: usize) {
         let running = self.engine.take_below(below);
-        let queued = self.queue.take_below(below);
+        let queued = self.feed.queue.take_below(below);
         let doomed = mem::take(&mut self.doomed);
         let hub = self.share().clone();
         let before = self.gate();
@@ -254,7 +266,7 @@ where
 
     /// Drops a task. If its destructor panics, and that is to be caught, its error remains.
     fn drop_aborted(&mut self, index: usize, remains: Remains<E, F>) {
-        let error = match (remains, self.catch) {
+        let error = match (remains, self.feed.catch) {
             (Remains::Task(task), None) => return drop(task),
             (Remains::Task(task), Some(convert)) => match catch(|| drop(task)) {
                 Ok(()) => return,
@@ -275,14 +287,14 @@ where
             _ => Gate::Closed,
         });
         match &self.mail {
-            Some(mail) => mail.collect(&mut self.queue, gate),
+            Some(mail) => mail.collect(&mut self.feed.queue, gate),
             None => {
                 if let Some(gate) = gate {
                     self.share().shared.turn(gate);
                 }
             }
         }
-        if !self.queue.is_empty() {
+        if !self.feed.queue.is_empty() {
             return false;
         }
         if let Some(gate) = gate {
@@ -311,8 +323,9 @@ where
     /// Closes the group for good, and drops everything in it.
     #[inline]
     pub(super) fn close(&mut self) {
-        let has_tasks = self.engine.len() > 0 || !self.queue.is_empty() || !self.doomed.is_empty();
-        let has_outcomes = self.kept.is_some() || self.ended.is_some();
+        let has_tasks =
+            self.engine.len() > 0 || !self.feed.queue.is_empty() || !self.doomed.is_empty();
+        let has_outcomes = self.feed.kept.is_some() || self.feed.ended.is_some();
         if has_tasks || has_outcomes || self.graceful.is_some() {
             return self.close_with_all();
         }
@@ -331,7 +344,7 @@ where
         sequence(|steps| {
             steps.run(|| self.finish());
             self.drop_tasks(Gate::Closed, steps);
-            let (ended, kept) = (self.ended.take(), self.kept.take());
+            let (ended, kept) = (self.feed.ended.take(), self.feed.kept.take());
             steps.run(|| drop(ended));
             steps.run(|| drop(kept));
             let graceful = self.graceful.take();

@@ -16,11 +16,15 @@ use crate::util::panic::{discard, sequence};
 use crate::util::sync::{Payload, catch};
 
 /// What the engine has to know of a group.
-pub(super) struct Feed<'a, T, E, F> {
-    pub(super) queue: &'a mut Queue<F>,
-    pub(super) ended: &'a mut Option<(usize, Result<T, E>)>,
-    pub(super) kept: &'a mut Option<Box<Outcomes<T, E>>>,
+pub(super) struct Feed<T, E, F> {
+    pub(super) queue: Queue<F>,
+    /// The outcome of the task that ended last.
+    pub(super) ended: Option<(usize, Result<T, E>)>,
+    /// What is kept for whoever asks.
+    pub(super) kept: Option<Box<Outcomes<T, E>>>,
+    /// What the group is driven for, or was driven for the last time.
     pub(super) aim: Aim,
+    /// Makes an error of a panic, if panics are to be caught.
     pub(super) catch: Option<fn(Payload) -> E>,
 }
 
@@ -29,13 +33,13 @@ pub(super) fn is_startable<F>(queue: &Queue<F>, hub: &Hub) -> bool {
     (queue.has_regular() && hub.has_slot()) || queue.has_express()
 }
 
-impl<T, E, F> Source<F, Shared> for Feed<'_, T, E, F>
+impl<T, E, F> Source<F, Shared> for Feed<T, E, F>
 where
     F: Future<Output = Option<Result<T, E>>> + Unpin,
 {
     #[inline]
     fn is_startable(&self, hub: &Hub) -> bool {
-        is_startable(self.queue, hub)
+        is_startable(&self.queue, hub)
     }
 
     #[inline]
@@ -108,7 +112,7 @@ where
     }
 }
 
-impl<T, E, F> Feed<'_, T, E, F> {
+impl<T, E, F> Feed<T, E, F> {
     #[inline]
     fn keep(&mut self, index: usize, value: T) {
         self.kept.get_or_insert_default().push_value(index, value);
@@ -123,7 +127,7 @@ impl<T, E, F> Feed<'_, T, E, F> {
         output: Option<Result<T, E>>,
         task: F,
     ) -> bool {
-        *self.ended = output.map(|outcome| (index, outcome));
+        self.ended = output.map(|outcome| (index, outcome));
         match self.catch {
             None => drop(task),
             Some(convert) => {
@@ -132,7 +136,7 @@ impl<T, E, F> Feed<'_, T, E, F> {
                     if let Some((_, Err(_))) = self.ended {
                         discard(payload);
                     } else {
-                        *self.ended = Some((index, Err(convert(payload))));
+                        self.ended = Some((index, Err(convert(payload))));
                     }
                 }
             }

@@ -476,7 +476,7 @@ std_only! {
         where
             E: From<crate::error::Panicked>,
         {
-            self.driver().catch = Some(|payload| crate::error::Panicked::new(payload).into());
+            self.driver().feed.catch = Some(|payload| crate::error::Panicked::new(payload).into());
             self
         }
     }
@@ -989,7 +989,7 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
             let hub = driver.share().clone();
             let (value, body) = Body::new(&hub);
             let body = make::<K, K::Boxer, _, _>((future, body), BODY, &hub);
-            driver.queue.set_body(body);
+            driver.feed.queue.set_body(body);
             place = Some(value);
         }
         poll_fn(|cx| self.poll(cx, Aim::Scope, &mut Alone)).await;
