@@ -5,74 +5,27 @@ pub(crate) mod beside;
 mod chunk;
 mod far;
 pub(crate) mod parker;
+mod rounds;
 mod slots;
 mod tasks;
 mod wakers;
 
 use alloc::vec::Vec;
 use core::future::Future;
-use core::mem;
-use core::task::Context;
 
-use crate::engine::chunk::Budget;
 use crate::engine::parker::Parker;
+use crate::engine::rounds::Rounds;
 use crate::util::panic::sequence;
-use crate::util::sync::{Arc, seed};
+use crate::util::sync::Arc;
 
 pub(crate) use crate::engine::chunk::{Done, Source};
 pub(crate) use crate::engine::tasks::Tasks;
 
-/// How many tasks are polled between two returns of `Pending`, and how many of these are new ones if
-/// there are so many.
-const BUDGET: Budget = Budget {
-    left: 256,
-    reserve: 16,
-};
-
 /// Running tasks, and what they are polled with.
-///
-/// A poll goes like this: [`enter`](Engine::enter); then [`step`](Engine::step) as long as that
-/// gives something; then [`park`](Engine::park), which ends the poll or says that there is more to
-/// do. [`run`](Engine::run) is the last two, for who has nothing to do in between.
-///
-/// # Fairness
-///
-/// Nobody starves, also when the tasks share something that is given out once for each poll of the
-/// whole, as the cooperative budget of tokio is: whoever is polled first may take all of it. So
-///
-/// - a *round* polls what is woken once. A poll takes part in one round alone; a round takes as
-///   many polls as its tasks need;
-/// - each round begins one woken task further than the last one. So everyone is once the first;
-/// - what is polled beside the tasks, if it is woken in each poll, comes first in every second one
-///   ([`beside_is_first`](Engine::beside_is_first)). Where the tasks begin moves on only if they
-///   were the first in a poll since it moved last: otherwise two tasks would always have their
-///   turn in the same kind of poll;
-/// - one time in eight, by chance, neither of the two moves on. For a group may be a task of another
-///   one, which is the first in every n-th poll alone: if n were a multiple of the length of its own
-///   turns, the same task would be the first of it each time.
-///
-/// Here a *poll* ends when `Pending` is returned. Of what begins with a result, like a call of
-/// `next`, there may be many in one.
 pub(crate) struct Engine<F, S> {
     /// Made with the first thing that has to be shared.
     parker: Option<Arc<Parker<S>>>,
-    tasks: Tasks<F, S>,
-    budget: Budget,
-    /// The last call returned `Pending`, so that the next begins with a new budget.
-    pending: bool,
-    /// The round is not over.
-    in_round: bool,
-    /// This call has polled a task in this round, or has begun it.
-    in_this_call: bool,
-    /// The tasks were first in a poll since the start of the rounds moved last.
-    led: bool,
-    /// Whether what is beside the tasks is first in this poll, if that was asked.
-    beside_first: Option<bool>,
-    /// Whether it was the last time.
-    beside_was_first: bool,
-    /// In how many polls in a row it was woken, and polled to no end.
-    beside_waits: u8,
-    dice: Dice,
+    pub(crate) rounds: Rounds<F, S>,
 }
 
 impl<F, S> Engine<F, S>
@@ -83,23 +36,21 @@ where
     pub(crate) fn new() -> Self {
         Engine {
             parker: None,
-            tasks: Tasks::new(),
-            budget: BUDGET,
-            pending: false,
-            in_round: false,
-            in_this_call: false,
-            led: false,
-            beside_first: None,
-            beside_was_first: true,
-            beside_waits: 0,
-            dice: Dice(0),
+            rounds: Rounds::new(),
         }
     }
 
     /// The parker, made if there is none.
     #[inline]
     pub(crate) fn parker(&mut self) -> &Arc<Parker<S>> {
-        self.parker.get_or_insert_with(Arc::default)
+        self.parts().0
+    }
+
+    /// The same, and what has to be given it to poll tasks.
+    #[inline]
+    pub(crate) fn parts(&mut self) -> (&Arc<Parker<S>>, &mut Rounds<F, S>) {
+        let parker = self.parker.get_or_insert_with(Arc::default);
+        (parker, &mut self.rounds)
     }
 
     /// What is shared, if there is something.
@@ -110,229 +61,13 @@ where
 
     /// The indices of the tasks, in no order.
     pub(crate) fn indices(&self) -> impl Iterator<Item = usize> {
-        self.tasks.indices()
-    }
-
-    /// Begins a poll, in a call that has [begun](Engine::begin). False if it has to end at once,
-    /// because the budget is spent.
-    #[inline]
-    pub(crate) fn enter(&mut self, cx: &mut Context<'_>) -> bool {
-        self.parker();
-        if mem::take(&mut self.pending) {
-            self.budget = BUDGET;
-            self.led |= self.beside_first.take() != Some(true);
-        }
-        if !self.has_budget() {
-            self.yield_to_others(cx);
-            return false;
-        }
-        self.tasks.repair();
-        if !self.in_round {
-            self.begin_round();
-        }
-        self.look();
-        true
-    }
-
-    #[inline]
-    fn begin_round(&mut self) {
-        let moves = self.led && self.moves_on();
-        self.led &= !moves;
-        self.tasks.begin_round(moves);
-        self.in_round = true;
-        self.in_this_call = true;
-    }
-
-    /// Whether what should move on does, and does not stay by chance.
-    #[inline]
-    fn moves_on(&mut self) -> bool {
-        // One alone is the first in any case.
-        let parker = self.parker.as_deref().filter(|parker| parker.len() > 1);
-        parker.is_none_or(|parker| self.dice.throw(|| seed(parker)) % 8 != 0)
-    }
-
-    /// Finds out which tasks were woken.
-    #[inline]
-    fn look(&mut self) {
-        if let Some(parker) = &self.parker {
-            if parker.look() {
-                self.tasks.gather();
-            }
-        }
-    }
-
-    /// What is beside the tasks was woken and polled to no end, or it was not.
-    pub(crate) fn beside_was_polled(&mut self, in_vain: bool) {
-        self.beside_waits = if in_vain {
-            self.beside_waits.saturating_add(1)
-        } else {
-            0
-        };
-    }
-
-    /// Whether what is polled beside the tasks comes before them in this poll.
-    pub(crate) fn beside_is_first(&mut self) -> bool {
-        if let Some(first) = self.beside_first {
-            return first;
-        }
-        if self.beside_waits < 2 {
-            return false;
-        }
-        self.beside_was_first ^= self.moves_on();
-        *self.beside_first.insert(self.beside_was_first)
-    }
-
-    #[inline]
-    pub(crate) fn has_budget(&self) -> bool {
-        self.budget.left > 0
-    }
-
-    /// Begins a call, which may poll or not.
-    #[inline]
-    pub(crate) fn begin(&mut self) {
-        self.in_this_call = false;
-    }
-
-    /// Begins a round, unless this call has one.
-    pub(crate) fn begin_own_round(&mut self) {
-        if !self.in_this_call {
-            self.begin_round();
-        }
-    }
-
-    /// Begins a poll that only starts new tasks.
-    pub(crate) fn enter_to_start(&mut self) {
-        if !self.in_round {
-            self.begin_round();
-        }
-        self.in_this_call = true;
-    }
-
-    /// What is beside the tasks has come before them, and counts as one of them: somebody may drive
-    /// them together with what is always ready.
-    pub(crate) fn spend_one(&mut self) {
-        self.budget.left -= 1;
-    }
-
-    /// Whether this is the first call with a new budget.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.pending
-    }
-
-    /// Polls tasks until there is nothing left to do, and parks: the short way of a poll. False if
-    /// the source wants to look at something first.
-    #[inline]
-    pub(crate) fn run(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
-        loop {
-            if self.step(source, cx) {
-                return false;
-            }
-            let parker = self.parker();
-            if source.has_news(parker) {
-                return false;
-            }
-            let more = source.is_startable(parker);
-            if self.park(cx, more) {
-                return true;
-            }
-        }
-    }
-
-    /// Polls woken tasks, and starts new ones, until the source wants to look at one that is done
-    /// (true), or nothing more can be done in this poll.
-    #[inline(always)]
-    pub(crate) fn step(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
-        loop {
-            let Some(parker) = &self.parker else {
-                return false;
-            };
-            let mut is_over = true;
-            if self.tasks.has_woken(parker) {
-                // Something of the budget is for new ones, if there are some.
-                if !source.is_startable(parker) {
-                    self.budget.reserve = 0;
-                }
-                let before = self.budget.left;
-                let stops = self.tasks.poll_woken(parker, &mut self.budget, source);
-                self.in_this_call |= self.budget.left < before;
-                if stops {
-                    return true;
-                }
-                is_over = !self.budget.is_spent();
-            }
-            // If the round was an earlier call's, this one may have its own.
-            if is_over && !self.in_this_call {
-                self.begin_round();
-                continue;
-            }
-            self.in_round &= !is_over;
-            if !self.has_budget() || !source.is_startable(parker) {
-                return false;
-            }
-            if self.start(source, cx) {
-                return true;
-            }
-        }
-    }
-
-    /// Starts new tasks, until the source wants to look at one that is done (true), or none may
-    /// start.
-    pub(crate) fn start(&mut self, source: &mut impl Source<F, S>, cx: &mut Context<'_>) -> bool {
-        match &self.parker {
-            Some(parker) => self.tasks.start(parker, cx, &mut self.budget, source),
-            None => false,
-        }
-    }
-
-    /// Starts new tasks before what is woken has its turn. They have had theirs then, and are for no
-    /// round of this call: either that has begun before, or it goes on with an earlier call's.
-    pub(crate) fn start_first(
-        &mut self,
-        source: &mut impl Source<F, S>,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        match &self.parker {
-            Some(parker) if self.tasks.has_woken(parker) => self.in_this_call = true,
-            _ => self.begin_own_round(),
-        }
-        self.start(source, cx)
-    }
-
-    /// Ends a poll that has nothing left to do, to return `Pending`. False if something happened
-    /// meanwhile, so that it has to go on. With `more`, there is something to do in the next poll.
-    #[inline(always)]
-    pub(crate) fn park(&mut self, cx: &mut Context<'_>, more: bool) -> bool {
-        let parker = self.parker.get_or_insert_with(Arc::default);
-        if !(more || self.tasks.has_left(parker)) {
-            self.tasks.tidy();
-            if parker.park(cx.waker()) {
-                self.pending = true;
-                return true;
-            }
-            // Another thread that wakes and wakes, and never to any effect, must not hold us here:
-            // to look once more is paid for.
-            self.budget.left = self.budget.left.saturating_sub(1);
-            if self.has_budget() {
-                self.look();
-                return false;
-            }
-        }
-        self.yield_to_others(cx);
-        true
-    }
-
-    /// Returns `Pending` only to be polled again.
-    fn yield_to_others(&mut self, cx: &mut Context<'_>) {
-        self.pending = true;
-        cx.waker().wake_by_ref();
+        self.rounds.tasks.indices()
     }
 
     /// Takes out the tasks whose indices are below this one, with these, in no order.
     pub(crate) fn take_below(&mut self, index: usize) -> Vec<(usize, F)> {
-        let Some(parker) = &self.parker else {
-            return Vec::new();
-        };
-        let taken = self.tasks.take_below(parker, index);
+        let (parker, rounds) = self.parts();
+        let taken = rounds.tasks.take_below(parker, index);
         if self.len() == 0 {
             // So that the wakers of all of them wake nobody any more.
             self.take_tasks();
@@ -352,9 +87,7 @@ impl<F, S> Engine<F, S> {
         if let Some(parker) = &self.parker {
             parker.clear();
         }
-        self.tasks.close();
-        self.in_round = false;
-        mem::replace(&mut self.tasks, Tasks::new())
+        self.rounds.take_tasks()
     }
 }
 
@@ -366,40 +99,6 @@ impl<F, S> Drop for Engine<F, S> {
         if let Some(parker) = &self.parker {
             let waker = parker.take_waker();
             sequence(|steps| steps.run(|| drop(waker)));
-        }
-    }
-}
-
-/// Numbers that look random; each engine has others.
-struct Dice(u32);
-
-impl Dice {
-    fn throw(&mut self, seed: impl FnOnce() -> usize) -> u32 {
-        if self.0 == 0 {
-            // An address is a multiple of some power of 2.
-            self.0 = (seed() >> 4) as u32 | 1;
-        }
-        // Marsaglia's xorshift for 32 bits, which never comes to 0.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        self.0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dice_throw_what_marsaglia_does_and_begin_with_an_odd_part_of_an_address() {
-        let mut dice = Dice(2_463_534_242);
-        assert_eq!(dice.throw(|| unreachable!()), 723_471_715);
-        for (address, seed) in [(0x30, 3), (0x40, 5), (0x7f_fff0, 0x7_ffff)] {
-            assert_eq!(
-                Dice(0).throw(|| address),
-                Dice(seed).throw(|| unreachable!())
-            );
         }
     }
 }

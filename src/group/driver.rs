@@ -167,7 +167,8 @@ where
                 return Poll::Ready(end);
             }
         }
-        if !self.engine.enter(cx) {
+        let (hub, rounds) = self.engine.parts();
+        if !rounds.enter(hub, cx) {
             // To drop a task is not to poll one, and to say that the group has failed is neither.
             self.look();
             if !self.doomed.is_empty() {
@@ -178,9 +179,10 @@ where
                 false => Poll::Pending,
             };
         }
-        let beside_first = beside.is_woken() && self.engine.beside_is_first();
+        let (hub, rounds) = self.engine.parts();
+        let beside_first = beside.is_woken() && rounds.beside_is_first(hub);
         if beside_first && self.poll_beside(beside) {
-            self.engine.spend_one();
+            self.engine.rounds.spend_one();
             return Poll::Ready(End::Beside);
         }
         self.look();
@@ -222,10 +224,11 @@ where
             }
             self.look();
             let is_startable = self.is_startable();
-            if (is_startable && self.engine.has_budget()) || !self.doomed.is_empty() {
+            let (hub, rounds) = self.engine.parts();
+            if (is_startable && rounds.has_budget()) || !self.doomed.is_empty() {
                 continue;
             }
-            if self.engine.park(cx, is_startable || beside.is_woken()) {
+            if rounds.park(hub, cx, is_startable || beside.is_woken()) {
                 return Poll::Pending;
             }
             self.look();
@@ -236,12 +239,13 @@ where
     #[inline]
     fn run(&mut self, cx: &mut Context<'_>) -> bool {
         let is_plain = self.feed.ended.is_none() && self.doomed.is_empty();
-        is_plain && self.engine.run(&mut self.feed, cx)
+        let (hub, rounds) = self.engine.parts();
+        is_plain && rounds.run(hub, &mut self.feed, cx)
     }
 
     #[inline]
     fn begin(&mut self, cx: &mut Context<'_>, aim: Aim) {
-        self.engine.begin();
+        self.engine.rounds.begin();
         let before = mem::replace(&mut self.feed.aim, aim);
         if self.feed.ended.is_some() {
             // Code of the user has panicked before it was taken in. What the grace has to say comes
@@ -254,7 +258,7 @@ where
     fn poll_beside(&mut self, beside: &mut impl Companion) -> bool {
         let is_woken = beside.is_woken();
         let is_ready = beside.poll().is_ready();
-        self.engine.beside_was_polled(is_woken && !is_ready);
+        self.engine.rounds.beside_was_polled(is_woken && !is_ready);
         is_ready
     }
 
@@ -264,19 +268,20 @@ where
             return Some(End::Failed);
         }
         // With a new budget, woken tasks come first.
-        if self.engine.is_fresh() || !self.doomed.is_empty() {
+        if self.engine.rounds.is_fresh() || !self.doomed.is_empty() {
             return None;
         }
         while let Some(hub) = self.engine.shared() {
             if hub.shared.is_asked() || hub.shared.gate() != Gate::Open {
                 return None;
             }
-            self.engine.enter_to_start();
-            if self.engine.start(&mut self.feed, cx) {
+            let (hub, rounds) = self.engine.parts();
+            rounds.enter_to_start(hub);
+            if rounds.start(hub, &mut self.feed, cx) {
                 if let Some(end) = self.take_in(cx, Aim::Ready) {
                     return Some(end);
                 }
-            } else if self.engine.has_budget() {
+            } else if rounds.has_budget() {
                 break;
             } else {
                 return None;
@@ -376,7 +381,8 @@ where
         }
         if !indices.is_empty() {
             // They may have had their turn in the round of an earlier call.
-            self.engine.begin_own_round();
+            let (hub, rounds) = self.engine.parts();
+            rounds.begin_own_round(hub);
         }
         for index in indices {
             // One that is running was woken, and ends by itself.
@@ -396,7 +402,8 @@ where
         if self.feed.ended.is_some() || (!self.doomed.is_empty() && self.drop_doomed()) {
             return true;
         }
-        self.engine.step(&mut self.feed, cx)
+        let (hub, rounds) = self.engine.parts();
+        rounds.step(hub, &mut self.feed, cx)
     }
 
     fn is_startable(&self) -> bool {

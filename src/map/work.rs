@@ -243,8 +243,9 @@ where
     fn enter(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
         assert!(*this.stage == Stage::Running, "polled after it was over");
-        this.engine.begin();
-        this.engine.enter(cx)
+        let (parker, rounds) = this.engine.parts();
+        rounds.begin();
+        rounds.enter(parker, cx)
     }
 
     /// Takes items until so many were taken, and polls what runs, until nothing more can be done
@@ -259,10 +260,10 @@ where
     ) -> Option<Place<Fut>> {
         let this = self.project();
         // Whether a stream wakes itself cannot be told.
-        this.engine.beside_was_polled(true);
-        let items_first = this.items.is_some() && this.engine.beside_is_first();
+        let (parker, rounds) = this.engine.parts();
+        rounds.beside_was_polled(true);
+        let items_first = this.items.is_some() && rounds.beside_is_first(parker);
         *this.stage = Stage::Polling;
-        let engine = this.engine;
         let mut feed = Feed {
             items: this.items,
             f: this.f,
@@ -278,10 +279,10 @@ where
         if items_first {
             // Not all that a poll may spend: what is woken has its turn in this one, too.
             feed.until = until.min(feed.taken.saturating_add(FIRST_ITEMS));
-            stops = engine.start_first(&mut feed, cx);
+            stops = rounds.start_first(parker, &mut feed, cx);
             feed.until = until;
         }
-        if !(stops || engine.step(&mut feed, cx)) {
+        if !(stops || rounds.step(parker, &mut feed, cx)) {
             *this.stage = Stage::Running;
         }
         feed.last
@@ -297,8 +298,9 @@ where
         let this = self.project();
         let has_room = this.engine.len() < *this.limit && *this.taken < until;
         // Only the end of the budget leaves something to take.
-        let more = this.items.is_some() && has_room && !this.engine.has_budget();
-        this.engine.park(cx, more)
+        let (parker, rounds) = this.engine.parts();
+        let more = this.items.is_some() && has_room && !rounds.has_budget();
+        rounds.park(parker, cx, more)
     }
 
     /// Runs everything to its end, or to the first error, and gives out the values.
