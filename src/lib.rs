@@ -566,10 +566,11 @@ pub mod time;
 pub use crate::{
     context::{CancelContext, Cancelling, DropGuard, Run},
     error::{CancelKind, Cancelled, Errors, StartError, TooLarge, TrySpawnError},
+    group::driving::Results,
     group::handle::{AbortHandle, AbortOnDrop, KeepOpen, Started, TaskHandle},
     group::scope::{local_scope, local_scope_in, scope, scope_in},
     group::spawner::{ErrSpawner, LocalErrSpawner, Spawner},
-    group::{ErrGroup, Group, LocalErrGroup, Results},
+    group::{ErrGroup, Group, LocalErrGroup},
     map::{
         BufferUnordered, Buffered, TryForEach, TryMap, buffer_unordered, buffered, try_for_each,
         try_for_each_stream, try_map, try_map_stream,

@@ -1,8 +1,10 @@
 //! Groups of fallible futures, and the ways to drive and to finish them.
 
 mod aim;
+mod debug;
 mod doomed;
 mod driver;
+pub(crate) mod driving;
 mod ending;
 mod feed;
 pub(crate) mod flavor;
@@ -25,31 +27,29 @@ use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::error::Error;
-use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use futures::future::FusedFuture;
-use futures::stream::{FusedStream, Stream};
-use pin_project_lite::pin_project;
 
 use crate::context::CancelContext;
-use crate::engine::beside::{Alone, Beside, Companion, Driven};
+use crate::engine::beside::{Alone, Beside, Companion};
 use crate::error::{Cancelled, Errors, StartError, TrySpawnError};
 use crate::group::aim::{Aim, End};
 use crate::group::driver::Driver;
+use crate::group::driving::{Drive, Results};
 use crate::group::flavor::{Accepts, Erases, Flavor, Local, Sending, make};
 use crate::group::graceful::{Grace, Lazy};
 use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Refused, closed, closed_or_full};
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::Lane;
-use crate::group::shared::{BODY, Gate, Hub, Shared};
+use crate::group::shared::{BODY, Gate, Hub};
 use crate::group::spawner::Spawner;
 use crate::group::special::Body;
 use crate::group::task::{Extra, Noted, Plain, Task, What};
-use crate::util::panic::{in_passing, sequence};
+use crate::util::panic::in_passing;
 use crate::util::sync::{Lock, std_only};
 
 /// A group of tasks that are `Send`; the group is `Send`, too.
@@ -1086,11 +1086,8 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// If `fut` or a task panics. A destructor of `fut` that panics when its output is known, or the
     /// failure of the group, stops nothing: the panic ends there, with the feature `std`.
     pub fn drive<Fut: Future>(&mut self, fut: Fut) -> impl Future<Output = Option<Fut::Output>> {
-        Drive {
-            beside: Beside::new(self.driver().share().clone()),
-            group: self,
-            fut: Some(fut),
-        }
+        let beside = Beside::new(self.driver().share().clone());
+        Drive::new(self, beside, fut)
     }
 
     /// The next outcome, in the order in which tasks end; `None` when nothing is running or
@@ -1186,7 +1183,7 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// # });
     /// ```
     pub fn results(&mut self) -> Results<'_, 'env, T, E, K> {
-        Results { group: self }
+        Results::new(self)
     }
 
     /// Drives the group.
@@ -1349,11 +1346,6 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
 ///
 /// Nothing is lost when it is awaited through `&mut` and that is dropped. Dropping the group drops
 /// its tasks.
-/// Drops what is left when a result is on its way out: it is not to be lost to a destructor.
-fn leave<X>(left: X) {
-    in_passing(|steps| steps.run(|| drop(left)));
-}
-
 impl<T, E, K: Flavor> Future for Group<'_, T, E, K> {
     type Output = Result<(), E>;
 
@@ -1420,68 +1412,6 @@ where
     }
 }
 
-/// Lists the unfinished tasks: index, name, and whether it is running or queued. Then the limit, if
-/// there is one, how many [`KeepOpen`]s there are, and whether it has failed or is closed.
-impl<T, E, K: Flavor> fmt::Debug for Group<'_, T, E, K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // It never waits: if another thread is at the same group just now, a part is left out.
-        let (hub, running, queued) = self
-            .driver
-            .try_with(|driver| {
-                let (running, queued) = driver.indices();
-                (driver.hub().cloned(), running, queued)
-            })
-            .unwrap_or_default();
-        let names = hub
-            .as_ref()
-            .map(|hub| hub.shared.names())
-            .unwrap_or_default();
-        let running = running.into_iter().map(|index| (index, "running"));
-        let queued = queued.into_iter().map(|index| (index, "queued"));
-        let mut tasks: Vec<_> = running.chain(queued).collect();
-        tasks.sort_unstable();
-        let tasks = tasks.into_iter().map(|(index, state)| Listed {
-            index,
-            name: names.get(&index).map(|name| &**name),
-            state,
-        });
-        let mut group = f.debug_struct("Group");
-        group.field("tasks", &tasks.collect::<Vec<_>>());
-        if let Some(hub) = hub {
-            let (limit, open) = (hub.shared.limit(), hub.shared.open());
-            if limit < usize::MAX {
-                group.field("limit", &limit);
-            }
-            if open > 0 {
-                group.field("kept_open", &open);
-            }
-            match hub.shared.gate() {
-                Gate::Failed => _ = group.field("failed", &true),
-                Gate::Closed => _ = group.field("closed", &true),
-                Gate::Open | Gate::Paused => {}
-            }
-        }
-        group.finish_non_exhaustive()
-    }
-}
-
-/// A task in the list that `Debug` prints.
-struct Listed<'a> {
-    index: usize,
-    name: Option<&'a str>,
-    state: &'static str,
-}
-
-impl fmt::Debug for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.index)?;
-        if let Some(name) = self.name {
-            write!(f, " {name:?}")?;
-        }
-        write!(f, ": {}", self.state)
-    }
-}
-
 /// Drops every task, also those that hold a spawner to the group.
 impl<T, E, K: Flavor> Drop for Group<'_, T, E, K> {
     fn drop(&mut self) {
@@ -1489,86 +1419,7 @@ impl<T, E, K: Flavor> Drop for Group<'_, T, E, K> {
     }
 }
 
-pin_project! {
-    /// The future of [`Group::drive`].
-    ///
-    /// It is no `async fn`, in whose state rustc sees `Fut::Output`: of a stream whose futures
-    /// borrow it could not tell then that the whole is `Send`.
-    struct Drive<'a, 'env, T, E, K: Flavor, Fut> {
-        group: &'a mut Group<'env, T, E, K>,
-        beside: Beside<Shared>,
-        #[pin]
-        fut: Option<Fut>,
-    }
-
-    impl<T, E, K: Flavor, Fut> PinnedDrop for Drive<'_, '_, T, E, K, Fut> {
-        fn drop(this: Pin<&mut Self>) {
-            let mut fut = this.project().fut;
-            if fut.is_some() {
-                sequence(|steps| steps.run(|| fut.set(None)));
-            }
-        }
-    }
-}
-
-impl<T, E, K: Flavor, Fut: Future> Future for Drive<'_, '_, T, E, K, Fut> {
-    type Output = Option<Fut::Output>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let fut = this.fut.as_mut().as_pin_mut();
-        let mut driven = Driven::new(fut.expect("polled after it has completed"), this.beside);
-        ready!(this.group.poll(cx, Aim::Drive, &mut driven));
-        let output = driven.output;
-        in_passing(|steps| steps.run(|| this.fut.set(None)));
-        Poll::Ready(output)
-    }
-}
-
-/// The outcomes of a group as they come; made by [`Group::results`].
-///
-/// # Examples
-///
-/// ```
-/// use errgroup::{ErrGroup, Results};
-/// use futures::StreamExt;
-///
-/// async fn failures(mut results: Results<'_, '_, u32, String>) -> usize {
-///     let mut count = 0;
-///     while let Some(outcome) = results.next().await {
-///         count += usize::from(outcome.is_err());
-///     }
-///     count
-/// }
-/// # futures::executor::block_on(async {
-/// let mut group = ErrGroup::new();
-/// group.spawn(async { Err("no".to_string()) });
-/// assert_eq!(failures(group.results()).await, 1);
-/// # });
-/// ```
-#[must_use = "streams do nothing unless polled"]
-pub struct Results<'a, 'env, T, E, K: Flavor = Sending> {
-    group: &'a mut Group<'env, T, E, K>,
-}
-
-impl<T, E, K: Flavor> Stream for Results<'_, '_, T, E, K> {
-    type Item = Result<T, E>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let outcome = ready!(self.group.poll_next(cx));
-        Poll::Ready(outcome.map(|(_, outcome)| outcome))
-    }
-}
-
-/// Terminated once it has returned `None`, until something is spawned or the group is kept open.
-impl<T, E, K: Flavor> FusedStream for Results<'_, '_, T, E, K> {
-    fn is_terminated(&self) -> bool {
-        self.group.is_terminated()
-    }
-}
-
-impl<T, E, K: Flavor> fmt::Debug for Results<'_, '_, T, E, K> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Results").field(&self.group).finish()
-    }
+/// Drops what is left when a result is on its way out: it is not to be lost to a destructor.
+fn leave<X>(left: X) {
+    in_passing(|steps| steps.run(|| drop(left)));
 }
