@@ -53,7 +53,7 @@ pub(crate) trait Source<F: Future, S> {
     /// Whether somebody has to look at something else than tasks.
     fn has_news(&self, parker: &Parker<S>) -> bool;
 
-    /// Takes the next one with its index, if there is one.
+    /// Takes the next one with its index, if there is one that may start now.
     fn next(&mut self, parker: &Parker<S>, cx: &mut Context<'_>) -> Option<(usize, F)>;
 
     fn poll(
@@ -218,21 +218,17 @@ impl<F: Future + Unpin> Chunk<F> {
             };
             budget.left -= 1;
             let bit = 1 << place;
-            let Slot {
-                task: vacant,
-                index: its,
-                waker,
-            } = turns.chunk.slots.equipped(place, &wakers);
-            *its = index;
-            let running = vacant.insert(task);
-            let waker = waker.as_ref().expect("slots come with their wakers");
+            let slot = turns.chunk.slots.equipped(place, &wakers);
+            slot.index = index;
+            let running = slot.task.insert(task);
+            let waker = slot.waker.as_ref().expect("it was just made");
             turns.chunk.polled |= bit;
             word.occupy(bit);
             parker.count().add_one();
             turns.place = place;
             let mut cx = Context::from_waker(waker);
             if let Poll::Ready(output) = turns.source.poll(parker, index, running, &mut cx) {
-                let task = vacant.take().expect("it was just polled");
+                let task = slot.task.take().expect("it was just polled");
                 if turns.is_done(place, index, output, task) {
                     break true;
                 }

@@ -211,7 +211,9 @@ where
         if let Some(queue) = queue {
             queue.drop_each(steps);
         }
-        steps.drop_each(doomed);
+        if !doomed.is_empty() {
+            steps.drop_each(doomed);
+        }
         steps.run(|| self.notice_room());
     }
 
