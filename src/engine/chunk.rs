@@ -162,8 +162,8 @@ impl<F: Future + Unpin> Chunk<F> {
             self.woken |= word.take();
         }
         // Those before it come last.
-        let ahead = match round.from.checked_sub(base) {
-            Some(from) if from < SLOTS => ALL << from,
+        let ahead = match round.from.wrapping_sub(base) {
+            from if from < SLOTS => ALL << from,
             _ => ALL,
         };
         let mut turns = Turns::new(self, word, parker, source);

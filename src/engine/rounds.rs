@@ -98,7 +98,7 @@ where
     #[inline]
     fn moves_on(&mut self, parker: &Parker<S>) -> bool {
         // One alone is the first in any case.
-        parker.len() <= 1 || self.dice.throw(|| seed(parker)) % 8 != 0
+        parker.len() <= 1 || self.dice.throw(seed(parker)) != 0
     }
 
     /// Finds out which tasks were woken.
@@ -310,16 +310,14 @@ impl<F, S> Rounds<F, S> {
 struct Dice(u32);
 
 impl Dice {
-    fn throw(&mut self, seed: impl FnOnce() -> usize) -> u32 {
-        if self.0 == 0 {
-            // An address is a multiple of some power of 2.
-            self.0 = (seed() >> 4) as u32 | 1;
-        }
-        // Marsaglia's xorshift for 32 bits, which never comes to 0.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 17;
-        self.0 ^= self.0 << 5;
-        self.0
+    /// A number below 8.
+    #[inline]
+    fn throw(&mut self, seed: usize) -> u32 {
+        // Steps of the golden ratio; then the upper bits are mixed into the others.
+        self.0 = self.0.wrapping_add(0x9e37_79b9);
+        let step = self.0 ^ seed as u32;
+        let mixed = (step ^ (step >> 16)).wrapping_mul(0x21f0_aaad);
+        mixed >> 29
     }
 }
 
@@ -328,14 +326,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dice_throw_what_marsaglia_does_and_begin_with_an_odd_part_of_an_address() {
-        let mut dice = Dice(2_463_534_242);
-        assert_eq!(dice.throw(|| unreachable!()), 723_471_715);
-        for (address, seed) in [(0x30, 3), (0x40, 5), (0x7f_fff0, 0x7_ffff)] {
-            assert_eq!(
-                Dice(0).throw(|| address),
-                Dice(seed).throw(|| unreachable!())
-            );
+    fn every_throw_comes_as_often_as_another_also_of_every_nth_one() {
+        for nth in 1..=64 {
+            let mut dice = Dice(0);
+            let mut counts = [0; 8];
+            for _ in 0..8_000 {
+                let throws = (0..nth).map(|_| dice.throw(0x7f00_1230));
+                counts[throws.last().unwrap() as usize] += 1;
+            }
+            let close = |count: &i32| (800..1_200).contains(count);
+            assert!(counts.iter().all(close), "{nth}: {counts:?}");
         }
     }
 }
