@@ -227,7 +227,10 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// # });
     /// ```
     pub fn new() -> Self {
-        Self::with_driver(Driver::new())
+        Group {
+            driver: Lock::new(Driver::new()),
+            terminated: false,
+        }
     }
 
     /// Makes a graceful group, with a context that its first error cancels.
@@ -316,16 +319,9 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         grace: Option<Grace<E, K::Task<'env, ()>>>,
     ) -> (CancelContext, Self) {
         let context = parent.child();
-        let mut driver = Driver::new();
-        driver.make_graceful(context.clone(), grace);
-        (context, Self::with_driver(driver))
-    }
-
-    fn with_driver(driver: GroupDriver<'env, T, E, K>) -> Self {
-        Group {
-            driver: Lock::new(driver),
-            terminated: false,
-        }
+        let mut group = Self::new();
+        group.driver().make_graceful(context.clone(), grace);
+        (context, group)
     }
 
     /// Lets everything run to its end, whatever fails; awaiting the group gives the first error.
