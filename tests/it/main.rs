@@ -45,6 +45,7 @@ mod running;
 mod scope;
 mod semaphore;
 mod semaphore_stress;
+mod slot_wakers;
 mod start_limit;
 #[cfg(feature = "std")]
 mod surface;
