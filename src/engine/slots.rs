@@ -11,7 +11,7 @@ use crate::util::sync::SLOTS;
 pub(super) struct Slot<F> {
     pub(super) task: Option<F>,
     pub(super) index: usize,
-    /// Made with the first task here or in the neighbour, and kept for those after it.
+    /// Made with the first task here, or one slot before; and kept for those after it.
     pub(super) waker: Option<Waker>,
 }
 
@@ -60,17 +60,17 @@ impl<F> Slots<F> {
         if slot.is_none_or(|slot| slot.waker.is_none()) {
             match wakers(place) {
                 Wakers::One(waker) => self.get_or_add(place).waker = Some(waker),
-                Wakers::Both(pair) => self.equip(place & !1, pair),
+                Wakers::Both(pair) => self.equip(place, pair),
             }
         }
         self.get_mut(place).expect("it was just made")
     }
 
     #[inline(never)]
-    fn equip(&mut self, place: usize, [even, odd]: [Waker; 2]) {
-        self.get_or_add(place).waker = Some(even);
+    fn equip(&mut self, place: usize, [first, second]: [Waker; 2]) {
+        self.get_or_add(place).waker = Some(first);
         if place + 1 < SLOTS {
-            self.get_or_add(place + 1).waker = Some(odd);
+            self.get_or_add(place + 1).waker = Some(second);
         }
     }
 

@@ -16,17 +16,17 @@ pub(super) trait Bell: Send + Sync + 'static {
 pub(super) enum Wakers {
     /// Its waker.
     One(Waker),
-    /// Its waker and that of its neighbour. That with the even number comes first.
+    /// Its waker and that of the next one.
     Both([Waker; 2]),
 }
 
-/// Makes the wakers of a slot and its neighbour.
+/// Makes the wakers of a slot and the next one.
 ///
 /// A waker consists of a pointer to what is woken and of one to the functions that do it. So the same
 /// `Arc` is a waker of the first slot with those of std's [`Wake`], and one of the second with those
 /// of futures' [`ArcWake`]. It halves what the wakers of idle tasks cost.
 pub(super) fn pair(bell: impl Bell, place: usize) -> Wakers {
-    let bit = 1 << (place & !1);
+    let bit = 1 << place;
     let both = Arc::new(Neighbours { bell, bit });
     Wakers::Both([Waker::from(both.clone()), waker(both)])
 }
