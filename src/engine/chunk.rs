@@ -130,16 +130,10 @@ impl<F> Chunk<F> {
     fn vacate(&mut self, word: &Word, count: Count<'_>, place: usize) -> Option<(usize, F)> {
         let slot = self.slots.get_mut(place)?;
         let left = (slot.index, slot.task.take()?);
-        self.has_vacated(word, count, place);
-        Some(left)
-    }
-
-    /// The task in a slot was taken out.
-    #[inline(always)]
-    fn has_vacated(&mut self, word: &Word, count: Count<'_>, place: usize) {
         self.woken &= !(1 << place);
         word.vacate(1 << place);
         count.subtract_one();
+        Some(left)
     }
 }
 
@@ -328,8 +322,9 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
     /// The task that was in a slot is done. True if the source wants to look at it.
     #[inline(always)]
     fn is_done(&mut self, place: usize, index: usize, output: F::Output, task: F) -> bool {
-        let count = self.parker.count();
-        self.chunk.has_vacated(self.word, count, place);
+        // In `woken` there is nothing of it, as that was taken for its turn.
+        self.word.vacate(1 << place);
+        self.parker.count().subtract_one();
         self.source.has_left(self.parker, index);
         self.source.is_done(Done {
             index,

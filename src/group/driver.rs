@@ -331,8 +331,8 @@ where
 
     /// Whether the group has failed and need not be driven on to its end.
     pub(super) fn is_cut_off(&self, aim: Aim) -> bool {
-        let leaves = self.graceful.is_none() || aim.leaves_at_failure();
-        leaves && aim.fails() && self.has_failed()
+        let leaves = || self.graceful.is_none() || aim.leaves_at_failure();
+        self.has_failed() && aim.fails() && leaves()
     }
 
     /// Whether nothing holds up the end of the group but what may be in the mail.
