@@ -5,12 +5,12 @@ use core::fmt;
 use core::future::{Future, poll_fn};
 
 use crate::error::{StartError, TrySpawnError};
-use crate::group::flavor::{Accepts, Flavor, Local, Sending, make};
+use crate::group::flavor::{Accepts, Erases, Flavor, Local, Sending, make};
 use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Mail, closed, closed_because, closed_or_full};
 use crate::group::queue::Lane;
 use crate::group::shared::{Gate, Hub};
-use crate::group::task::{Noted, Plain, What};
+use crate::group::task::{Extra, Noted, Plain, Task, What};
 use crate::util::panic::sequence;
 use crate::util::sync::Arc;
 
@@ -111,6 +111,24 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         &self.mail.hub
     }
 
+    #[inline]
+    fn push<B, Fut, X, R>(
+        &self,
+        fut: Fut,
+        extra: X,
+        lane: Lane,
+        refusal: fn(&Hub) -> Option<R>,
+    ) -> Result<(), ((Fut, X), R)>
+    where
+        B: Erases<'env, K, Task<Fut, X>>,
+        Fut: Future,
+        Task<Fut, X>: Future<Output = Option<X::Outcome>>,
+        X: Extra<Fut::Output, Outcome = Result<T, E>>,
+    {
+        let make = make::<K, B, _, _>;
+        self.mail.push((fut, extra), lane, refusal, make)
+    }
+
     /// Spawns a task.
     ///
     /// Like [`Group::spawn`](crate::Group::spawn): it never waits, and beyond the limit the task
@@ -140,12 +158,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, Fut>,
     {
-        drop(self.mail.push(
-            (fut, Plain),
-            Lane::Regular,
-            closed,
-            make::<K, K::Boxer, _, _>,
-        ));
+        drop(self.push::<K::Boxer, _, _, _>(fut, Plain, Lane::Regular, closed));
     }
 
     /// Spawns a task if there is room for it.
@@ -175,12 +188,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         Fut: Future<Output = Result<T, E>>,
         K: Accepts<'env, Fut>,
     {
-        let push = self.mail.push(
-            (fut, Plain),
-            Lane::Regular,
-            closed_or_full,
-            make::<K, K::Boxer, _, _>,
-        );
+        let push = self.push::<K::Boxer, _, _, _>(fut, Plain, Lane::Regular, closed_or_full);
         push.map_err(|((fut, _), refused)| refused.error(fut))
     }
 
@@ -252,12 +260,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         K: Accepts<'env, Fut>,
     {
         let noted = Noted::new(self.hub(), What::Name(name.into()));
-        drop(self.mail.push(
-            (fut, noted),
-            Lane::Regular,
-            closed,
-            make::<K, K::Boxer, _, _>,
-        ));
+        drop(self.push::<K::Boxer, _, _, _>(fut, noted, Lane::Regular, closed));
     }
 
     /// Spawns a task that can be aborted, alone.
@@ -285,12 +288,7 @@ impl<'env, T, E, K: Flavor> Spawner<'env, T, E, K> {
         K: Accepts<'env, Fut>,
     {
         let (handle, abortable) = AbortHandle::new(self.hub());
-        drop(self.mail.push(
-            (fut, abortable),
-            Lane::Regular,
-            closed,
-            make::<K, K::Boxer, _, _>,
-        ));
+        drop(self.push::<K::Boxer, _, _, _>(fut, abortable, Lane::Regular, closed));
         handle
     }
 
@@ -502,12 +500,7 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
         K: Accepts<'env, Fut, U>,
     {
         let (handle, handled) = TaskHandle::new(self.hub());
-        let pushed = self.mail.push(
-            (fut, handled),
-            Lane::Regular,
-            closed_because,
-            make::<K, K::Boxer, _, _>,
-        );
+        let pushed = self.push::<K::Boxer, _, _, _>(fut, handled, Lane::Regular, closed_because);
         if let Err(((_, handled), reason)) = &pushed {
             handled.refuse(reason.clone());
         }
@@ -559,12 +552,7 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
         K: Accepts<'env, Fut>,
     {
         let noted = Noted::new(self.hub(), What::Background);
-        drop(self.mail.push(
-            (fut, noted),
-            Lane::Express,
-            closed,
-            make::<K, K::Boxer, _, _>,
-        ));
+        drop(self.push::<K::Boxer, _, _, _>(fut, noted, Lane::Express, closed));
     }
 
     /// Spawns a task, and waits until it says that it is up: until it calls
@@ -624,10 +612,7 @@ impl<'env, E, K: Flavor> Spawner<'env, (), E, K> {
             true => Lane::Regular,
             false => Lane::Express,
         };
-        drop(
-            self.mail
-                .push((fut, starting), lane, closed, make::<K, K::Boxer, _, _>),
-        );
+        drop(self.push::<K::Boxer, _, _, _>(fut, starting, lane, closed));
         poll_fn(|cx| until_up.poll(cx)).await
     }
 }

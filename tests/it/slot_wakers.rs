@@ -39,7 +39,11 @@ fn a_waker_wakes_its_task_alone_by_value_and_by_reference() {
         let wakes: [fn(Waker); 3] = [
             |waker| waker.wake_by_ref(),
             |waker| waker.wake(),
-            |waker| waker.clone().wake(),
+            |waker| {
+                let clone = waker.clone();
+                drop(waker);
+                clone.wake();
+            },
         ];
         for wake in wakes {
             let before: Vec<_> = probes.iter().map(|probe| probe.polls()).collect();
