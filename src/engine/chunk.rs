@@ -13,7 +13,6 @@ use crate::util::sync::SLOTS;
 
 /// One time over all that is woken.
 pub(super) struct Round {
-    pub(super) number: usize,
     /// Where it began: the number of a chunk times `SLOTS`, plus that of a slot.
     pub(super) from: usize,
     /// No task was polled in it yet.

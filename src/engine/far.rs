@@ -20,6 +20,8 @@ pub(super) struct More<F, S> {
     chunks: Vec<Option<Far<F, S>>>,
     /// The numbers of those that are gone.
     free: Vec<usize>,
+    /// The number of the round.
+    round: usize,
     arrivals: Arc<Arrivals<S>>,
     vacancies: Bits,
     /// Chunks that have become empty since the last `tidy`, and those that it left. Some may have been
@@ -47,8 +49,8 @@ struct Far<F, S> {
 }
 
 impl<F, S> Far<F, S> {
-    fn enter(&mut self, round: &Round) {
-        if mem::replace(&mut self.round, round.number) != round.number {
+    fn enter(&mut self, round: usize) {
+        if mem::replace(&mut self.round, round) != round {
             self.chunk.polled = 0;
         }
     }
@@ -60,6 +62,7 @@ impl<F, S> More<F, S> {
         Box::new(More {
             chunks: Vec::new(),
             free: Vec::new(),
+            round: 0,
             arrivals: Arc::new(Arrivals::new(parker.clone())),
             vacancies: Bits::default(),
             empty: Vec::new(),
@@ -90,6 +93,8 @@ impl<F, S> More<F, S> {
     }
 
     pub(super) fn begin_round(&mut self) {
+        self.repair();
+        self.round = self.round.wrapping_add(1);
         self.at = None;
         self.again = self.has_left();
     }
@@ -161,8 +166,8 @@ impl<F, S> More<F, S> {
         round.from / SLOTS
     }
 
-    /// For the begin of a poll: the last one may have ended with a panic of a task.
-    pub(super) fn repair(&mut self) {
+    /// The last poll may have ended with a panic of a task, which has left.
+    fn repair(&mut self) {
         if let Some(id) = self.at {
             self.note(id);
         }
@@ -234,13 +239,14 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
         budget: &mut Budget,
         source: &mut impl Source<F, S>,
     ) -> bool {
+        self.repair();
         while let Some(id) = self.next(first, parker, round) {
             self.at = Some(id);
             let mut stops = false;
             if id == 0 {
                 stops = first.poll(parker.word(), parker, 0, round, budget, source);
-            } else if let Some(far) = self.far(id) {
-                far.enter(round);
+            } else if let Some(Some(far)) = self.chunks.get_mut(id - 1) {
+                far.enter(self.round);
                 let word = &far.line.word;
                 let free = word.free();
                 let base = id * SLOTS;
@@ -284,7 +290,6 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
     pub(super) fn start(
         &mut self,
         parker: &Parker<S>,
-        round: &Round,
         cx: &mut Context<'_>,
         budget: &mut Budget,
         source: &mut impl Source<F, S>,
@@ -296,7 +301,7 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
             };
             let far = self.chunks[id - 1].as_mut();
             let far = far.expect("only chunks that are there have vacancies");
-            far.enter(round);
+            far.enter(self.round);
             let Far { chunk, line, .. } = far;
             // What is woken meanwhile is found in the list, unless somebody is about to hand it over.
             let lists = line.word.list();

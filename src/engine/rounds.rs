@@ -77,7 +77,6 @@ where
             self.yield_to_others(cx);
             return false;
         }
-        self.tasks.repair();
         if !self.in_round {
             self.begin_round(parker);
         }

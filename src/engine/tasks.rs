@@ -16,7 +16,7 @@
 //!    same holds, or the owner was told, or is about to be (`Word`). So between two polls the owner
 //!    knows whether there is something left to poll without looking at every chunk.
 //! 3. `vacancies` has every further chunk with a vacant slot; except, after a panic, the one at
-//!    which the owner stands, which `repair` adds.
+//!    which the owner stands, which `repair` adds, in the next poll of tasks there or the next round.
 //! 4. In one round a task is polled at most once: what was polled is in `polled`, which is emptied
 //!    with each round: at once in the first chunk, and in a further one when the round comes there.
 
@@ -53,7 +53,6 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> Tasks<F, S> {
     /// Begins a round. If its start `moves`, it begins one woken task further than the last one.
     #[inline]
     pub(super) fn begin_round(&mut self, moves: bool) {
-        self.round.number = self.round.number.wrapping_add(1);
         if moves {
             self.round.from = self.round.leader.wrapping_add(1);
         }
@@ -134,7 +133,7 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> Tasks<F, S> {
             return false;
         }
         let more = self.more.get_or_insert_with(|| More::make(parker));
-        more.start(parker, &self.round, cx, budget, source)
+        more.start(parker, cx, budget, source)
     }
 
     /// Frees further chunks that are empty, but one: a task that comes and goes should not make
@@ -158,14 +157,6 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> Tasks<F, S> {
         }
         taken
     }
-
-    /// For the begin of a poll: what a panic may have left undone.
-    #[inline]
-    pub(super) fn repair(&mut self) {
-        if let Some(more) = &mut self.more {
-            more.repair();
-        }
-    }
 }
 
 impl<F, S> Tasks<F, S> {
@@ -174,7 +165,6 @@ impl<F, S> Tasks<F, S> {
             first: Chunk::new(),
             more: None,
             round: Round {
-                number: 0,
                 from: 0,
                 is_new: true,
                 // The next is the first.
