@@ -8,7 +8,7 @@ use crate::group::flavor::Flavor;
 use crate::group::shared::Gate;
 
 /// Lists the unfinished tasks: index, name, and whether it is running or queued. Then the limit, if
-/// there is one, how many [`KeepOpen`]s there are, and whether it has failed or is closed.
+/// there is one, how many [`KeepOpen`](crate::KeepOpen)s there are, and whether it has failed or is closed.
 impl<T, E, K: Flavor> fmt::Debug for Group<'_, T, E, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It never waits: if another thread is at the same group just now, a part is left out.

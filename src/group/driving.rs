@@ -1,4 +1,4 @@
-//! A future and a stream that drive a group while something else goes on.
+//! Driving a group together with something else, or as a stream.
 
 use core::fmt;
 use core::future::Future;
@@ -10,18 +10,148 @@ use futures::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::engine::beside::{Beside, Driven};
+use crate::error::StartError;
 use crate::group::Group;
 use crate::group::aim::Aim;
-use crate::group::flavor::{Flavor, Sending};
+use crate::group::flavor::{Accepts, Flavor, Sending};
+use crate::group::handle::Started;
 use crate::group::shared::Shared;
 use crate::util::panic::{in_passing, sequence};
+
+/// Driving it together with something else, or as a stream.
+impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
+    /// Drives the group together with any other future, and gives that one's output; `None` if
+    /// the group fails.
+    ///
+    /// Equivalent to: `async fn drive<Fut: Future>(&mut self, fut: Fut) -> Option<Fut::Output>`
+    ///
+    /// While you await something else, nobody polls the group. So whatever the code around a
+    /// group has to wait for (a connection, a permit, a message) goes through `drive`. Outcomes
+    /// are kept for the call that finishes the group. An empty group just waits for `fut`.
+    ///
+    /// `fut` is polled when it was woken, not whenever a task was. It and the tasks take turns in
+    /// being polled first, so that neither starves the other, however busy it is. If the group
+    /// fails before `fut` is ready, `fut` is dropped; if it had failed already, `fut` is not
+    /// polled at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::{SinkExt, StreamExt, channel::mpsc};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let (mut sender, mut jobs) = mpsc::channel(0);
+    /// let mut group = ErrGroup::<(), mpsc::SendError>::new();
+    /// group.spawn(async move {
+    ///     for job in 1..=3 {
+    ///         sender.send(job).await?;
+    ///     }
+    ///     Ok(())
+    /// });
+    ///
+    /// // `jobs.next().await` alone would wait for ever: the task that sends is not polled.
+    /// while let Some(Some(job)) = group.drive(jobs.next()).await {
+    ///     println!("job {job}");
+    /// }
+    /// group.await
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as `fut`: the group loses nothing when the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If `fut` or a task panics. A destructor of `fut` that panics when its output is known, or the
+    /// failure of the group, stops nothing: the panic ends there, with the feature `std`.
+    pub fn drive<Fut: Future>(&mut self, fut: Fut) -> impl Future<Output = Option<Fut::Output>> {
+        let beside = Beside::new(self.driver().share().clone());
+        Drive {
+            group: self,
+            beside,
+            fut: Some(fut),
+        }
+    }
+
+    /// The outcomes as a stream, in the order in which tasks end; like [`next`](Group::next).
+    ///
+    /// Nothing is driven while you do not poll the stream: a slow `for_each` on it stops the
+    /// tasks meanwhile. And it borrows the group: to spawn between two outcomes, use `next`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`next`](Group::next): dropping the stream loses nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::ErrGroup;
+    /// use futures::TryStreamExt;
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<_, ()>::new();
+    /// group.spawn(async { Ok(1) });
+    /// group.spawn(async { Ok(2) });
+    /// let sum = group.results().try_fold(0, |sum, value| async move { Ok(sum + value) });
+    /// assert_eq!(sum.await, Ok(3));
+    /// # });
+    /// ```
+    pub fn results(&mut self) -> Results<'_, 'env, T, E, K> {
+        Results { group: self }
+    }
+}
+
+/// For groups whose tasks have no values.
+impl<'env, E, K: Flavor> Group<'env, (), E, K> {
+    /// Spawns a task, and drives the group until the task says that it is up; `None` if the group
+    /// fails first.
+    ///
+    /// This is [`Spawner::start`](crate::Spawner::start) and [`drive`](Group::drive) in one. The
+    /// task, with what it gives to [`Started::ready`], is `Send + 'env` in an
+    /// [`ErrGroup`](crate::ErrGroup), and `'env` in a [`LocalErrGroup`](crate::LocalErrGroup).
+    ///
+    /// # Errors
+    ///
+    /// As with [`Spawner::start`](crate::Spawner::start): the task has ended, or was refused, before it was up.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Spawner::start`](crate::Spawner::start). The group loses nothing when the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{ErrGroup, Started};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), std::io::Error>::new();
+    /// let port = group.start(async |started: Started<u16>| {
+    ///     started.ready(8080); // Bind first.
+    ///     Ok(())
+    /// });
+    /// assert_eq!(port.await, Some(Ok(8080)));
+    /// group.await.unwrap();
+    /// # });
+    /// ```
+    pub async fn start<U, B, Fut>(&mut self, body: B) -> Option<Result<U, StartError>>
+    where
+        B: FnOnce(Started<U>) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        K: Accepts<'env, Fut, U>,
+    {
+        let spawner = self.spawner();
+        self.drive(spawner.start(body)).await
+    }
+}
 
 pin_project! {
     /// The future of [`Group::drive`].
     ///
     /// It is no `async fn`, in whose state rustc sees `Fut::Output`: of a stream whose futures
     /// borrow it could not tell then that the whole is `Send`.
-    pub(super) struct Drive<'a, 'env, T, E, K: Flavor, Fut> {
+    struct Drive<'a, 'env, T, E, K: Flavor, Fut> {
         group: &'a mut Group<'env, T, E, K>,
         beside: Beside<Shared>,
         #[pin]
@@ -35,17 +165,6 @@ pin_project! {
                 sequence(|steps| steps.run(|| fut.set(None)));
             }
         }
-    }
-}
-
-impl<'a, 'env, T, E, K: Flavor, Fut> Drive<'a, 'env, T, E, K, Fut> {
-    pub(super) fn new(
-        group: &'a mut Group<'env, T, E, K>,
-        beside: Beside<Shared>,
-        fut: Fut,
-    ) -> Self {
-        let fut = Some(fut);
-        Drive { group, beside, fut }
     }
 }
 
@@ -87,12 +206,6 @@ impl<T, E, K: Flavor, Fut: Future> Future for Drive<'_, '_, T, E, K, Fut> {
 #[must_use = "streams do nothing unless polled"]
 pub struct Results<'a, 'env, T, E, K: Flavor = Sending> {
     group: &'a mut Group<'env, T, E, K>,
-}
-
-impl<'a, 'env, T, E, K: Flavor> Results<'a, 'env, T, E, K> {
-    pub(super) fn new(group: &'a mut Group<'env, T, E, K>) -> Self {
-        Results { group }
-    }
 }
 
 impl<T, E, K: Flavor> Stream for Results<'_, '_, T, E, K> {

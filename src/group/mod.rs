@@ -34,14 +34,13 @@ use core::task::{Context, Poll, ready};
 use futures::future::FusedFuture;
 
 use crate::context::CancelContext;
-use crate::engine::beside::{Alone, Beside, Companion};
-use crate::error::{Cancelled, Errors, StartError, TrySpawnError};
+use crate::engine::beside::{Alone, Companion};
+use crate::error::{Cancelled, Errors, TrySpawnError};
 use crate::group::aim::{Aim, End};
 use crate::group::driver::Driver;
-use crate::group::driving::{Drive, Results};
 use crate::group::flavor::{Accepts, Erases, Flavor, Local, Sending, make};
 use crate::group::graceful::{Grace, Lazy};
-use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
+use crate::group::handle::{AbortHandle, KeepOpen, TaskHandle};
 use crate::group::mail::{Refused, closed, closed_or_full};
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::Lane;
@@ -884,45 +883,6 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
         drop(self.push::<K::Boxer, _, _>(fut, noted, Lane::Express, closed));
     }
 
-    /// Spawns a task, and drives the group until the task says that it is up; `None` if the group
-    /// fails first.
-    ///
-    /// This is [`Spawner::start`] and [`drive`](Group::drive) in one. The task, with what it gives to
-    /// [`Started::ready`], is `Send + 'env` in an [`ErrGroup`], and `'env` in a [`LocalErrGroup`].
-    ///
-    /// # Errors
-    ///
-    /// As with [`Spawner::start`]: the task has ended, or was refused, before it was up.
-    ///
-    /// # Cancel safety
-    ///
-    /// As with [`Spawner::start`]. The group loses nothing when the future is dropped.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use errgroup::{ErrGroup, Started};
-    ///
-    /// # futures::executor::block_on(async {
-    /// let mut group = ErrGroup::<(), std::io::Error>::new();
-    /// let port = group.start(async |started: Started<u16>| {
-    ///     started.ready(8080); // Bind first.
-    ///     Ok(())
-    /// });
-    /// assert_eq!(port.await, Some(Ok(8080)));
-    /// group.await.unwrap();
-    /// # });
-    /// ```
-    pub async fn start<U, B, Fut>(&mut self, body: B) -> Option<Result<U, StartError>>
-    where
-        B: FnOnce(Started<U>) -> Fut,
-        Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, Fut, U>,
-    {
-        let spawner = self.spawner();
-        self.drive(spawner.start(body)).await
-    }
-
     /// Runs a body that may spawn tasks into this group, and ends when the body and all tasks have
     /// ended: a [scope](crate::scope()) with the limit, the grace, `catch_panics` and `keep_going`
     /// of the group.
@@ -1035,57 +995,6 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
         poll_fn(|cx| self.poll(cx, Aim::Ready, &mut Alone)).await == End::Room
     }
 
-    /// Drives the group together with any other future, and gives that one's output; `None` if
-    /// the group fails.
-    ///
-    /// Equivalent to: `async fn drive<Fut: Future>(&mut self, fut: Fut) -> Option<Fut::Output>`
-    ///
-    /// While you await something else, nobody polls the group. So whatever the code around a
-    /// group has to wait for (a connection, a permit, a message) goes through `drive`. Outcomes
-    /// are kept for the call that finishes the group. An empty group just waits for `fut`.
-    ///
-    /// `fut` is polled when it was woken, not whenever a task was. It and the tasks take turns in
-    /// being polled first, so that neither starves the other, however busy it is. If the group
-    /// fails before `fut` is ready, `fut` is dropped; if it had failed already, `fut` is not
-    /// polled at all.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use errgroup::ErrGroup;
-    /// use futures::{SinkExt, StreamExt, channel::mpsc};
-    ///
-    /// # futures::executor::block_on(async {
-    /// let (mut sender, mut jobs) = mpsc::channel(0);
-    /// let mut group = ErrGroup::<(), mpsc::SendError>::new();
-    /// group.spawn(async move {
-    ///     for job in 1..=3 {
-    ///         sender.send(job).await?;
-    ///     }
-    ///     Ok(())
-    /// });
-    ///
-    /// // `jobs.next().await` alone would wait for ever: the task that sends is not polled.
-    /// while let Some(Some(job)) = group.drive(jobs.next()).await {
-    ///     println!("job {job}");
-    /// }
-    /// group.await
-    /// # }).unwrap();
-    /// ```
-    ///
-    /// # Cancel safety
-    ///
-    /// As safe as `fut`: the group loses nothing when the future is dropped.
-    ///
-    /// # Panics
-    ///
-    /// If `fut` or a task panics. A destructor of `fut` that panics when its output is known, or the
-    /// failure of the group, stops nothing: the panic ends there, with the feature `std`.
-    pub fn drive<Fut: Future>(&mut self, fut: Fut) -> impl Future<Output = Option<Fut::Output>> {
-        let beside = Beside::new(self.driver().share().clone());
-        Drive::new(self, beside, fut)
-    }
-
     /// The next outcome, in the order in which tasks end; `None` when nothing is running or
     /// queued.
     ///
@@ -1153,33 +1062,6 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// Nothing is lost when the future is dropped: an outcome is given or still to come.
     pub async fn next_indexed(&mut self) -> Option<(usize, Result<T, E>)> {
         poll_fn(|cx| self.poll_next(cx)).await
-    }
-
-    /// The outcomes as a stream, in the order in which tasks end; like [`next`](Group::next).
-    ///
-    /// Nothing is driven while you do not poll the stream: a slow `for_each` on it stops the
-    /// tasks meanwhile. And it borrows the group: to spawn between two outcomes, use `next`.
-    ///
-    /// # Cancel safety
-    ///
-    /// As with [`next`](Group::next): dropping the stream loses nothing.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use errgroup::ErrGroup;
-    /// use futures::TryStreamExt;
-    ///
-    /// # futures::executor::block_on(async {
-    /// let mut group = ErrGroup::<_, ()>::new();
-    /// group.spawn(async { Ok(1) });
-    /// group.spawn(async { Ok(2) });
-    /// let sum = group.results().try_fold(0, |sum, value| async move { Ok(sum + value) });
-    /// assert_eq!(sum.await, Ok(3));
-    /// # });
-    /// ```
-    pub fn results(&mut self) -> Results<'_, 'env, T, E, K> {
-        Results::new(self)
     }
 
     /// Drives the group.
