@@ -5,11 +5,13 @@ use core::future::Future;
 use core::mem;
 use core::task::{Context, Poll};
 
+use futures::task::{WakerRef, waker_ref};
+
 use crate::engine::parker::{ALL, Count, Parker, Word};
 use crate::engine::slots::{Slot, Slots};
 use crate::engine::wakers::Wakers;
 use crate::util::panic::drop_quietly;
-use crate::util::sync::SLOTS;
+use crate::util::sync::{Arc, SLOTS};
 
 /// One time over all that is woken.
 pub(super) struct Round {
@@ -140,10 +142,10 @@ impl<F: Future + Unpin> Chunk<F> {
     /// Polls woken tasks, until the source wants to look at one that is done (true), there is none
     /// that was not polled in this round, or the budget is spent. `base` is the number of the first
     /// slot, in all chunks.
-    pub(super) fn poll<S>(
+    pub(super) fn poll<S: Send + Sync + 'static>(
         &mut self,
         word: &Word,
-        parker: &Parker<S>,
+        parker: &Arc<Parker<S>>,
         base: usize,
         round: &mut Round,
         budget: &mut Budget,
@@ -189,10 +191,10 @@ impl<F: Future + Unpin> Chunk<F> {
     /// Starts new tasks, until the source wants to look at one that is done (true), it has no more
     /// just now, the budget is spent, or every slot has a task.
     #[inline]
-    pub(super) fn start<S>(
+    pub(super) fn start<S: Send + Sync + 'static>(
         &mut self,
         word: &Word,
-        parker: &Parker<S>,
+        parker: &Arc<Parker<S>>,
         cx: &mut Context<'_>,
         budget: &mut Budget,
         wakers: impl Fn(usize) -> Wakers,
@@ -214,7 +216,7 @@ impl<F: Future + Unpin> Chunk<F> {
             let slot = turns.chunk.slots.equipped(place, &wakers);
             slot.index = index;
             let running = slot.task.insert(task);
-            let waker = slot.waker.as_ref().expect("it was just made");
+            let waker = slot.waker.as_ref().unwrap_or(&turns.of_parker);
             turns.chunk.polled |= bit;
             word.occupy(bit);
             parker.count().add_one();
@@ -243,6 +245,8 @@ struct Turns<'a, F: Future, S, X: Source<F, S>> {
     chunk: &'a mut Chunk<F>,
     word: &'a Word,
     parker: &'a Parker<S>,
+    /// The waker of the first slot, which has none of its own.
+    of_parker: WakerRef<'a>,
     source: &'a mut X,
     /// Whose turn it is; it may be gone already.
     place: usize,
@@ -250,24 +254,27 @@ struct Turns<'a, F: Future, S, X: Source<F, S>> {
     to_come: usize,
 }
 
-impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
+impl<'a, F: Future, S: Send + Sync + 'static, X: Source<F, S>> Turns<'a, F, S, X> {
     #[inline]
     fn new(
         chunk: &'a mut Chunk<F>,
         word: &'a Word,
-        parker: &'a Parker<S>,
+        parker: &'a Arc<Parker<S>>,
         source: &'a mut X,
     ) -> Self {
         Turns {
             chunk,
             word,
             parker,
+            of_parker: waker_ref(parker),
             source,
             place: NOBODY,
             to_come: 0,
         }
     }
+}
 
+impl<F: Future, S, X: Source<F, S>> Turns<'_, F, S, X> {
     #[inline]
     fn begin(&mut self, woken: usize) {
         self.chunk.woken &= !woken;
@@ -299,12 +306,13 @@ impl<'a, F: Future, S, X: Source<F, S>> Turns<'a, F, S, X> {
         let Some(Slot {
             task: turn @ Some(_),
             index,
-            waker: Some(waker),
+            waker,
         }) = slot
         else {
             unreachable!("a slot whose bit is set has a task");
         };
         let task = turn.as_mut().expect("it is here");
+        let waker = waker.as_ref().unwrap_or(&self.of_parker);
         let mut cx = Context::from_waker(waker);
         match self.source.poll(self.parker, *index, task, &mut cx) {
             Poll::Ready(output) => {

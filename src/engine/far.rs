@@ -234,7 +234,7 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
     pub(super) fn poll(
         &mut self,
         first: &mut Chunk<F>,
-        parker: &Parker<S>,
+        parker: &Arc<Parker<S>>,
         round: &mut Round,
         budget: &mut Budget,
         source: &mut impl Source<F, S>,
@@ -289,7 +289,7 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
     #[inline(never)]
     pub(super) fn start(
         &mut self,
-        parker: &Parker<S>,
+        parker: &Arc<Parker<S>>,
         cx: &mut Context<'_>,
         budget: &mut Budget,
         source: &mut impl Source<F, S>,

@@ -3,7 +3,7 @@
 use alloc::task::Wake;
 use core::task::Waker;
 
-use futures::task::{ArcWake, waker};
+use futures::task::ArcWake;
 
 use crate::engine::wakers::{self, Bell, Wakers};
 use crate::util::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -297,31 +297,35 @@ impl Count<'_> {
 }
 
 impl<S: Send + Sync + 'static> Parker<S> {
-    /// Makes the waker of a slot of the first chunk, and perhaps that of its neighbour. Those of the
+    /// Makes the waker of a slot of the first chunk, and perhaps that of the next one. Those of the
     /// very first two are the parker itself: a group of two tasks makes no others.
     pub(super) fn wakers(self: &Arc<Self>, place: usize) -> Wakers {
-        let parker = self.clone();
         match (place, self.generation.load(Relaxed)) {
-            (0, 0) => Wakers::One(Waker::from(parker)),
-            (1, 0) => Wakers::One(waker(parker)),
-            (_, generation) => wakers::pair(First { parker, generation }, place),
+            (0, 0) => Wakers::OfParker,
+            (1, 0) => Wakers::One(Waker::from(self.clone())),
+            (_, generation) => {
+                let parker = self.clone();
+                wakers::pair(First { parker, generation }, place)
+            }
         }
     }
 }
 
-impl<S: Send + Sync + 'static> Wake for Parker<S> {
-    fn wake(self: Arc<Self>) {
-        self.wake_slot(1, 0);
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.wake_slot(1, 0);
+/// The waker of the first slot, which can be lent without being counted.
+impl<S: Send + Sync + 'static> ArcWake for Parker<S> {
+    fn wake_by_ref(this: &Arc<Self>) {
+        this.wake_slot(1, 0);
     }
 }
 
-impl<S: Send + Sync + 'static> ArcWake for Parker<S> {
-    fn wake_by_ref(this: &Arc<Self>) {
-        this.wake_slot(2, 0);
+/// That of the second one.
+impl<S: Send + Sync + 'static> Wake for Parker<S> {
+    fn wake(self: Arc<Self>) {
+        self.wake_slot(2, 0);
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.wake_slot(2, 0);
     }
 }
 

@@ -11,7 +11,8 @@ use crate::util::sync::SLOTS;
 pub(super) struct Slot<F> {
     pub(super) task: Option<F>,
     pub(super) index: usize,
-    /// Made with the first task here, or one slot before; and kept for those after it.
+    /// Made with the first task here, or one slot before, and kept for those after it. The very
+    /// first slot has none: its waker is the parker.
     pub(super) waker: Option<Waker>,
 }
 
@@ -29,6 +30,8 @@ pub(super) struct Slots<F> {
     few: [Slot<F>; FEW],
     /// Those after them.
     more: Vec<Slot<F>>,
+    /// So many of them have their wakers, or need none of their own.
+    equipped: usize,
 }
 
 const FEW: usize = if SLOTS < 4 { SLOTS } else { 4 };
@@ -38,6 +41,7 @@ impl<F> Slots<F> {
         Slots {
             few: [const { Slot::EMPTY }; FEW],
             more: Vec::new(),
+            equipped: 0,
         }
     }
 
@@ -49,16 +53,17 @@ impl<F> Slots<F> {
         }
     }
 
-    /// The slot at this place, made if it is the next, with its waker.
+    /// The slot at this place, made if it is the next, with its waker if it has one of its own.
     #[inline]
     pub(super) fn equipped(
         &mut self,
         place: usize,
         wakers: impl FnOnce(usize) -> Wakers,
     ) -> &mut Slot<F> {
-        let slot = self.get_mut(place);
-        if slot.is_none_or(|slot| slot.waker.is_none()) {
+        if place >= self.equipped {
+            self.equipped = place + 1;
             match wakers(place) {
+                Wakers::OfParker => {}
                 Wakers::One(waker) => self.get_or_add(place).waker = Some(waker),
                 Wakers::Both(pair) => self.equip(place, pair),
             }
@@ -71,6 +76,7 @@ impl<F> Slots<F> {
         self.get_or_add(place).waker = Some(first);
         if place + 1 < SLOTS {
             self.get_or_add(place + 1).waker = Some(second);
+            self.equipped += 1;
         }
     }
 

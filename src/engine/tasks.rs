@@ -92,7 +92,7 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> Tasks<F, S> {
     #[inline]
     pub(super) fn poll_woken(
         &mut self,
-        parker: &Parker<S>,
+        parker: &Arc<Parker<S>>,
         budget: &mut Budget,
         source: &mut impl Source<F, S>,
     ) -> bool {

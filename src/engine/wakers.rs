@@ -14,6 +14,8 @@ pub(super) trait Bell: Send + Sync + 'static {
 
 /// What was made for a slot.
 pub(super) enum Wakers {
+    /// None: its waker is the parker.
+    OfParker,
     /// Its waker.
     One(Waker),
     /// Its waker and that of the next one.
