@@ -230,6 +230,7 @@ impl<F: Future + Unpin> Chunk<F> {
             }
             turns.place = NOBODY;
         };
+        // If one panics, the reserve stays too high, and woken tasks have fewer turns until it is renewed.
         budget.reserve = budget.reserve.saturating_sub(before - budget.left);
         turns.end();
         stops
@@ -329,7 +330,7 @@ impl<F: Future, S, X: Source<F, S>> Turns<'_, F, S, X> {
     /// The task that was in a slot is done. True if the source wants to look at it.
     #[inline(always)]
     fn is_done(&mut self, place: usize, index: usize, output: F::Output, task: F) -> bool {
-        // In `woken` there is nothing of it, as that was taken for its turn.
+        // In `woken` there is nothing of it: that was taken for its turn, and a vacant slot has none.
         self.word.vacate(1 << place);
         self.parker.count().subtract_one();
         self.source.has_left(self.parker, index);

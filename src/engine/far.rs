@@ -251,7 +251,7 @@ impl<F: Future + Unpin, S: Send + Sync + 'static> More<F, S> {
                 let free = word.free();
                 let base = id * SLOTS;
                 stops = far.chunk.poll(word, parker, base, round, budget, source);
-                // Others stand where they should already.
+                // Any other change leaves it in `vacancies`, and out of `empty`, as it was.
                 if word.free() != free && (free == 0 || word.is_empty()) {
                     self.note(id);
                 }

@@ -46,7 +46,7 @@ where
         self.parts().0
     }
 
-    /// The same, and what has to be given it to poll tasks.
+    /// The same, and the rounds, which poll tasks with it.
     #[inline]
     pub(crate) fn parts(&mut self) -> (&Arc<Parker<S>>, &mut Rounds<F, S>) {
         let parker = self.parker.get_or_insert_with(Arc::default);

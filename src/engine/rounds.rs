@@ -312,9 +312,10 @@ impl Dice {
     /// A number below 8.
     #[inline]
     fn throw(&mut self, seed: usize) -> u32 {
-        // Steps of the golden ratio; then the upper bits are mixed into the others.
+        // Steps of the golden ratio; seeds are addresses, which are near to each other; then the upper
+        // bits are mixed into the others.
         self.0 = self.0.wrapping_add(0x9e37_79b9);
-        let step = self.0 ^ seed as u32;
+        let step = self.0 ^ (seed as u32).wrapping_mul(0x85eb_ca6b);
         let mixed = (step ^ (step >> 16)).wrapping_mul(0x21f0_aaad);
         mixed >> 29
     }
@@ -335,6 +336,17 @@ mod tests {
             }
             let close = |count: &i32| (800..1_200).contains(count);
             assert!(counts.iter().all(close), "{nth}: {counts:?}");
+        }
+    }
+
+    #[test]
+    fn those_of_another_engine_come_whatever_comes_here() {
+        for distance in [16, 32, 64, 128, 208, 256, 416, 4096, 1 << 20] {
+            let seed = 0x7f00_1230;
+            let (mut here, mut there) = (Dice(0), Dice(0));
+            let throws = (0..64_000).map(|_| (here.throw(seed), there.throw(seed + distance)));
+            let same = throws.filter(|(here, there)| here == there).count();
+            assert!((7_000..9_000).contains(&same), "{distance}: {same}");
         }
     }
 }

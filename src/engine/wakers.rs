@@ -35,7 +35,7 @@ pub(super) fn pair(bell: impl Bell, place: usize) -> Wakers {
 
 struct Neighbours<B> {
     bell: B,
-    /// That of the first.
+    /// That of the first slot; that of the second is the next one.
     bit: usize,
 }
 

@@ -7,12 +7,12 @@ use core::mem;
 use core::task::{Context, Poll};
 
 use crate::context::CancelContext;
-use crate::engine::Engine;
 use crate::engine::beside::Companion;
+use crate::engine::{Engine, Source};
 use crate::error::BoxError;
 use crate::group::aim::{Aim, End};
 use crate::group::doomed::{Doomed, Remains};
-use crate::group::feed::{Feed, is_startable};
+use crate::group::feed::Feed;
 use crate::group::graceful::{Grace, Graceful};
 use crate::group::mail::{Mail, admit};
 use crate::group::outcomes::Outcomes;
@@ -179,7 +179,6 @@ where
                 false => Poll::Pending,
             };
         }
-        let (hub, rounds) = self.engine.parts();
         let beside_first = beside.is_woken() && rounds.beside_is_first(hub);
         if beside_first && self.poll_beside(beside) {
             self.engine.rounds.spend_one();
@@ -331,8 +330,7 @@ where
 
     /// Whether the group has failed and need not be driven on to its end.
     pub(super) fn is_cut_off(&self, aim: Aim) -> bool {
-        let leaves = || self.graceful.is_none() || aim.leaves_at_failure();
-        self.has_failed() && aim.fails() && leaves()
+        self.has_failed() && aim.fails() && (self.graceful.is_none() || aim.leaves_at_failure())
     }
 
     /// Whether nothing holds up the end of the group but what may be in the mail.
@@ -408,7 +406,7 @@ where
 
     fn is_startable(&self) -> bool {
         let hub = self.engine.shared();
-        hub.is_some_and(|hub| is_startable(&self.feed.queue, hub))
+        hub.is_some_and(|hub| self.feed.is_startable(hub))
     }
 
     /// Drops tasks that were aborted. True if one of them has an outcome, which is that its

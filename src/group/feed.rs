@@ -28,18 +28,13 @@ pub(super) struct Feed<T, E, F> {
     pub(super) catch: Option<fn(Payload) -> E>,
 }
 
-/// Whether a task may start.
-pub(super) fn is_startable<F>(queue: &Queue<F>, hub: &Hub) -> bool {
-    (queue.has_regular() && hub.has_slot()) || queue.has_express()
-}
-
 impl<T, E, F> Source<F, Shared> for Feed<T, E, F>
 where
     F: Future<Output = Option<Result<T, E>>> + Unpin,
 {
     #[inline]
     fn is_startable(&self, hub: &Hub) -> bool {
-        is_startable(&self.queue, hub)
+        (self.queue.has_regular() && hub.has_slot()) || self.queue.has_express()
     }
 
     #[inline]

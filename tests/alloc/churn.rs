@@ -202,3 +202,55 @@ fn tasks_that_panic_leave_their_places_to_those_after_them() {
         assert!(grown < 8192, "{grown} bytes more");
     }
 }
+
+// P2, R10
+#[cfg(feature = "std")]
+#[test]
+fn the_last_of_a_chunk_that_panics_in_a_second_pass_takes_its_chunk_along() {
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+    use std::sync::{Arc, Mutex};
+
+    for ready_comes_next in [false, true] {
+        let (root, mut group) = (Root::new(), ErrGroup::<(), ()>::new());
+        // A task of the first chunk ends those of the second while it is polled.
+        let ending: Arc<Mutex<Vec<Probe<()>>>> = Arc::default();
+        let (theirs, bell) = (ending.clone(), Probe::<Unit>::new());
+        let mut bell_task = bell.task();
+        group.spawn(std::future::poll_fn(move |cx| {
+            for probe in theirs.lock().unwrap().drain(..) {
+                probe.finish(());
+            }
+            Pin::new(&mut bell_task).poll(cx)
+        }));
+        group.extend((1..usize::BITS).map(|_| pending()));
+        rest(&root, &mut group);
+        let mut before = None;
+        for _ in 0..20 {
+            let probes: Vec<Probe<()>> = crate::common::probes(usize::BITS as usize - 1);
+            let last = probes.len() - 1;
+            group.extend(probes.iter().enumerate().map(|(index, probe)| {
+                let task = probe.task();
+                async move {
+                    task.await;
+                    if index == last {
+                        resume_unwind(Box::new(()));
+                    }
+                    Ok(())
+                }
+            }));
+            rest(&root, &mut group);
+            *ending.lock().unwrap() = probes;
+            bell.wake();
+            let poll = catch_unwind(AssertUnwindSafe(|| root.poll(&mut group).is_pending()));
+            assert!(poll.is_err());
+            if ready_comes_next {
+                assert!(root.poll_new(group.ready()).is_ready());
+            }
+            rest(&root, &mut group);
+            assert_eq!(group.len(), usize::BITS as usize);
+            let now = crate::allocator::bytes();
+            let grown = now - *before.get_or_insert(now);
+            assert!(grown < 8192, "{grown} bytes more");
+        }
+    }
+}
