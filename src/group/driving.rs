@@ -10,11 +10,9 @@ use futures::stream::{FusedStream, Stream};
 use pin_project_lite::pin_project;
 
 use crate::engine::beside::{Beside, Driven};
-use crate::error::StartError;
 use crate::group::Group;
 use crate::group::aim::Aim;
-use crate::group::flavor::{Accepts, Flavor, Sending};
-use crate::group::handle::Started;
+use crate::group::flavor::{Flavor, Sending};
 use crate::group::shared::Shared;
 use crate::util::panic::{in_passing, sequence};
 
@@ -100,49 +98,6 @@ impl<'env, T, E, K: Flavor> Group<'env, T, E, K> {
     /// ```
     pub fn results(&mut self) -> Results<'_, 'env, T, E, K> {
         Results { group: self }
-    }
-}
-
-/// For groups whose tasks have no values.
-impl<'env, E, K: Flavor> Group<'env, (), E, K> {
-    /// Spawns a task, and drives the group until the task says that it is up; `None` if the group
-    /// fails first.
-    ///
-    /// This is [`Spawner::start`](crate::Spawner::start) and [`drive`](Group::drive) in one. The
-    /// task, with what it gives to [`Started::ready`], is `Send + 'env` in an
-    /// [`ErrGroup`](crate::ErrGroup), and `'env` in a [`LocalErrGroup`](crate::LocalErrGroup).
-    ///
-    /// # Errors
-    ///
-    /// As with [`Spawner::start`](crate::Spawner::start): the task has ended, or was refused, before it was up.
-    ///
-    /// # Cancel safety
-    ///
-    /// As with [`Spawner::start`](crate::Spawner::start). The group loses nothing when the future is dropped.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use errgroup::{ErrGroup, Started};
-    ///
-    /// # futures::executor::block_on(async {
-    /// let mut group = ErrGroup::<(), std::io::Error>::new();
-    /// let port = group.start(async |started: Started<u16>| {
-    ///     started.ready(8080); // Bind first.
-    ///     Ok(())
-    /// });
-    /// assert_eq!(port.await, Some(Ok(8080)));
-    /// group.await.unwrap();
-    /// # });
-    /// ```
-    pub async fn start<U, B, Fut>(&mut self, body: B) -> Option<Result<U, StartError>>
-    where
-        B: FnOnce(Started<U>) -> Fut,
-        Fut: Future<Output = Result<(), E>>,
-        K: Accepts<'env, Fut, U>,
-    {
-        let spawner = self.spawner();
-        self.drive(spawner.start(body)).await
     }
 }
 

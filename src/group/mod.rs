@@ -35,12 +35,12 @@ use futures::future::FusedFuture;
 
 use crate::context::CancelContext;
 use crate::engine::beside::{Alone, Companion};
-use crate::error::{Cancelled, Errors, TrySpawnError};
+use crate::error::{Cancelled, Errors, StartError, TrySpawnError};
 use crate::group::aim::{Aim, End};
 use crate::group::driver::Driver;
 use crate::group::flavor::{Accepts, Erases, Flavor, Local, Sending, make};
 use crate::group::graceful::{Grace, Lazy};
-use crate::group::handle::{AbortHandle, KeepOpen, TaskHandle};
+use crate::group::handle::{AbortHandle, KeepOpen, Started, TaskHandle};
 use crate::group::mail::{Refused, closed, closed_or_full};
 use crate::group::outcomes::Outcomes;
 use crate::group::queue::Lane;
@@ -881,6 +881,46 @@ impl<'env, E, K: Flavor> Group<'env, (), E, K> {
     {
         let noted = Noted::new(self.driver().share(), What::Background);
         drop(self.push::<K::Boxer, _, _>(fut, noted, Lane::Express, closed));
+    }
+
+    /// Spawns a task, and drives the group until the task says that it is up; `None` if the group
+    /// fails first.
+    ///
+    /// This is [`Spawner::start`](crate::Spawner::start) and [`drive`](Group::drive) in one. The
+    /// task, with what it gives to [`Started::ready`], is `Send + 'env` in an
+    /// [`ErrGroup`](crate::ErrGroup), and `'env` in a [`LocalErrGroup`](crate::LocalErrGroup).
+    ///
+    /// # Errors
+    ///
+    /// As with [`Spawner::start`](crate::Spawner::start): the task has ended, or was refused, before it was up.
+    ///
+    /// # Cancel safety
+    ///
+    /// As with [`Spawner::start`](crate::Spawner::start). The group loses nothing when the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use errgroup::{ErrGroup, Started};
+    ///
+    /// # futures::executor::block_on(async {
+    /// let mut group = ErrGroup::<(), std::io::Error>::new();
+    /// let port = group.start(async |started: Started<u16>| {
+    ///     started.ready(8080); // Bind first.
+    ///     Ok(())
+    /// });
+    /// assert_eq!(port.await, Some(Ok(8080)));
+    /// group.await.unwrap();
+    /// # });
+    /// ```
+    pub async fn start<U, B, Fut>(&mut self, body: B) -> Option<Result<U, StartError>>
+    where
+        B: FnOnce(Started<U>) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+        K: Accepts<'env, Fut, U>,
+    {
+        let spawner = self.spawner();
+        self.drive(spawner.start(body)).await
     }
 
     /// Runs a body that may spawn tasks into this group, and ends when the body and all tasks have
