@@ -254,3 +254,23 @@ fn the_last_of_a_chunk_that_panics_in_a_second_pass_takes_its_chunk_along() {
         }
     }
 }
+
+// R10
+#[test]
+fn a_place_in_a_chunk_that_was_full_is_the_next_ones() {
+    let (root, mut group) = (Root::new(), ErrGroup::<(), ()>::new());
+    // The first chunk, and as many as find a place in the second one.
+    let mut probes = spawn_probes(&root, &mut group, 2 * usize::BITS as usize - 1);
+    let mut before = None;
+    // The last of the first chunk makes what keeps the outcomes; those after it add nothing to it.
+    for place in usize::BITS as usize - 1..probes.len() {
+        probes[place].finish(Ok(()));
+        rest(&root, &mut group);
+        probes[place] = Probe::new();
+        group.spawn(probes[place].task());
+        rest(&root, &mut group);
+        let now = crate::allocator::bytes();
+        let grown = now - *before.get_or_insert(now);
+        assert_eq!(grown, 0, "more bytes for the task at {place}");
+    }
+}
