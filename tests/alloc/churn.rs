@@ -263,11 +263,11 @@ fn a_place_in_a_chunk_that_was_full_is_the_next_ones() {
     let mut probes = spawn_probes(&root, &mut group, 2 * usize::BITS as usize - 1);
     let mut before = None;
     // The last of the first chunk makes what keeps the outcomes; those after it add nothing to it.
-    for place in usize::BITS as usize - 1..probes.len() {
-        probes[place].finish(Ok(()));
+    for (place, probe) in probes.iter_mut().enumerate().skip(usize::BITS as usize - 1) {
+        probe.finish(Ok(()));
         rest(&root, &mut group);
-        probes[place] = Probe::new();
-        group.spawn(probes[place].task());
+        *probe = Probe::new();
+        group.spawn(probe.task());
         rest(&root, &mut group);
         let now = crate::allocator::bytes();
         let grown = now - *before.get_or_insert(now);
