@@ -212,6 +212,7 @@ impl<F: Future + Unpin> Chunk<F> {
                 break false;
             };
             budget.left -= 1;
+            // What is new is polled here, and not by `Turns::poll`, which would look for its slot again.
             let bit = 1 << place;
             let slot = turns.chunk.slots.equipped(place, &wakers);
             slot.index = index;
@@ -230,7 +231,8 @@ impl<F: Future + Unpin> Chunk<F> {
             }
             turns.place = NOBODY;
         };
-        // If one panics, the reserve stays too high, and woken tasks have fewer turns until it is renewed.
+        // If one panics, the reserve stays too high, and woken tasks have fewer turns until it is
+        // renewed.
         budget.reserve = budget.reserve.saturating_sub(before - budget.left);
         turns.end();
         stops

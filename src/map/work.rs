@@ -259,8 +259,8 @@ where
         put: impl FnMut(usize, Fut::Output) -> bool,
     ) -> Option<Place<Fut>> {
         let this = self.project();
-        // Whether a stream wakes itself cannot be told.
         let (parker, rounds) = this.engine.parts();
+        // Whether a stream wakes itself cannot be told.
         rounds.beside_was_polled(true);
         let items_first = this.items.is_some() && rounds.beside_is_first(parker);
         *this.stage = Stage::Polling;
@@ -297,8 +297,8 @@ where
     fn park(self: Pin<&mut Self>, cx: &mut Context<'_>, until: usize) -> bool {
         let this = self.project();
         let has_room = this.engine.len() < *this.limit && *this.taken < until;
-        // Only the end of the budget leaves something to take.
         let (parker, rounds) = this.engine.parts();
+        // Only the end of the budget leaves something to take.
         let more = this.items.is_some() && has_room && !rounds.has_budget();
         rounds.park(parker, cx, more)
     }
